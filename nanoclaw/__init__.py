@@ -1,0 +1,1 @@
+"""The host: supervisor, its child processes, and the command line."""

@@ -1,0 +1,1 @@
+"""The administration socket: frames, dispatch and server, for ``ncl`` on this machine."""

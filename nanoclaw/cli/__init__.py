@@ -1,0 +1,1 @@
+"""The command line. ``main`` picks the command and imports only what that one needs."""

@@ -1,0 +1,123 @@
+"""The commands of ``nanoclaw`` and their options, as one argparse tree.
+
+Called by ``main`` for everything but ``--version`` and ``ncl``. Each command's own module is
+imported when it runs and offers ``main(arguments, config) -> int``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from nanoclaw.config import SETTINGS, HostConfig, load_config, read_service_manager
+from nanoclaw.version import VERSION
+
+
+def main(words: Sequence[str]) -> int:
+    arguments = build_parser().parse_args(words)
+    given = vars(arguments)
+    flags = {
+        setting.key: given[setting.key]
+        for setting in SETTINGS
+        if given.get(setting.key) is not None
+    }
+    config = load_config(home=given.get("home"), flags=flags)
+    command = arguments.run_command
+    return int(command(arguments, config))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole tree; also read by the test that compares it with the documentation."""
+    parser = argparse.ArgumentParser(
+        prog="nanoclaw", description="A personal agent that lives in your chats."
+    )
+    parser.add_argument("--version", action="version", version=f"nanoclaw {VERSION}")
+    _add_home(parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run the host until it is told to stop")
+    _add_settings(run)
+    run.set_defaults(run_command=_run)
+
+    status = commands.add_parser("status", help="show what the host is doing")
+    status.add_argument("--json", action="store_true", help="print JSON for programs")
+    status.set_defaults(run_command=_status)
+
+    demo = commands.add_parser("demo", help="try it: one message through a throw-away host")
+    _add_settings(demo)
+    demo.set_defaults(run_command=_demo)
+
+    chat = commands.add_parser("chat", help="talk to an agent from this terminal")
+    _add_chat(chat)
+    chat.set_defaults(run_command=_chat)
+
+    image = commands.add_parser("image", help="manage the image that agents run in")
+    image_commands = image.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    build = image_commands.add_parser("build", help="build the agent image now")
+    build.set_defaults(run_command=_image_build)
+
+    for command in (run, status, demo, chat, image, build):
+        _add_home(command)
+    return parser
+
+
+def _add_home(parser: argparse.ArgumentParser) -> None:
+    """Accepted before and behind the command; what is not given leaves the other one alone."""
+    parser.add_argument(
+        "--home", type=Path, metavar="FOLDER", default=argparse.SUPPRESS,
+        help="folder of this installation (default: NANOCLAW_HOME, else the user's data folder)",
+    )  # fmt: skip
+
+
+def _add_chat(chat: argparse.ArgumentParser) -> None:
+    chat.add_argument("-m", "--message", metavar="TEXT", help="send one message, print the answer")
+    chat.add_argument(
+        "--to", metavar="CHAT", help="CHANNEL:PLATFORM_ID[:THREAD] to speak in (default: cli:local)"
+    )
+    chat.add_argument("--json", action="store_true", help="print replies as lines of JSON")
+    chat.add_argument(
+        "--timeout", metavar="SECONDS", help="give up waiting for a reply (default: 120)"
+    )
+    chat.add_argument(
+        "--save-files", metavar="FOLDER", type=Path, help="copy files of replies to this folder"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    settings = parser.add_argument_group("settings", "also keys of config.toml")
+    for setting in SETTINGS:
+        settings.add_argument(
+            setting.flag,
+            dest=setting.key,
+            metavar="VALUE",
+            help=f"{setting.help} [{setting.variable}]",
+        )
+
+
+def _run(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.daemon import run_host
+
+    return run_host(config, read_service_manager())
+
+
+def _status(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import status
+
+    return status.main(arguments, config)
+
+
+def _demo(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import demo
+
+    return demo.main(arguments, config)
+
+
+def _chat(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import chat
+
+    return chat.main(arguments, config)
+
+
+def _image_build(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.containers import image_command
+
+    return image_command.main(arguments, config)

@@ -1,0 +1,169 @@
+"""Statements on ``effects``: decided things that are still to be done, or were.
+
+Router and admin only record; delivery carries out, one place for all. The id comes from what caused
+the effect, so that recording it twice is one effect; whoever carries one out must be able to repeat
+it, because a crash may fall between the deed and ``finish``.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from contract.clock import parse_text, to_text
+from nanoclaw.db.rows import changed, many, one, time_of
+
+
+class EffectState(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEffect:
+    """``payload_hash`` is the one that a person approved, where one did."""
+
+    effect_id: str
+    kind: str
+    requested_by: str
+    payload: str
+    payload_hash: str
+    created_at: datetime
+    session_id: str | None = None
+    agent_group_id: str | None = None
+    approval_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    effect_id: str
+    kind: str
+    requested_by: str
+    payload: str
+    payload_hash: str
+    session_id: str | None
+    agent_group_id: str | None
+    approval_id: str | None
+    state: EffectState
+    attempts: int
+    next_attempt_at: datetime
+    result: str | None
+    last_error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def record(conn: sqlite3.Connection, new: NewEffect) -> bool:
+    """False when this effect, or one for the same approval, is recorded already."""
+    text = to_text(new.created_at)
+    return bool(
+        changed(
+            conn,
+            "INSERT INTO effects (effect_id, kind, session_id, agent_group_id, approval_id,"
+            " requested_by, payload, payload_hash, state, next_attempt_at, created_at, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                new.effect_id,
+                new.kind,
+                new.session_id,
+                new.agent_group_id,
+                new.approval_id,
+                new.requested_by,
+                new.payload,
+                new.payload_hash,
+                text,
+                text,
+                text,
+            ),
+        )
+    )
+
+
+def get(conn: sqlite3.Connection, effect_id: str) -> Effect | None:
+    return one(conn, _effect_of, "SELECT * FROM effects WHERE effect_id = ?", (effect_id,))
+
+
+def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Effect]:
+    return many(
+        conn,
+        _effect_of,
+        "SELECT * FROM effects INDEXED BY effects_due"
+        " WHERE state = 'pending' AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
+        (to_text(now), limit),
+    )
+
+
+def next_attempt_at(conn: sqlite3.Connection) -> datetime | None:
+    row = conn.execute(
+        "SELECT min(next_attempt_at) FROM effects INDEXED BY effects_due WHERE state = 'pending'"
+    ).fetchone()
+    return parse_text(row[0])
+
+
+def begin(conn: sqlite3.Connection, effect_id: str, now: datetime) -> bool:
+    """False when somebody else has it, or it is done."""
+    return bool(
+        changed(
+            conn,
+            "UPDATE effects SET state = 'running', attempts = attempts + 1, updated_at = ?"
+            " WHERE effect_id = ? AND state = 'pending'",
+            (to_text(now), effect_id),
+        )
+    )
+
+
+def finish(conn: sqlite3.Connection, effect_id: str, result: str, now: datetime) -> None:
+    conn.execute(
+        "UPDATE effects SET state = 'done', result = ?, last_error = NULL, updated_at = ?"
+        " WHERE effect_id = ? AND state = 'running'",
+        (result, to_text(now), effect_id),
+    )
+
+
+def retry(
+    conn: sqlite3.Connection, effect_id: str, at: datetime, error: str, now: datetime
+) -> None:
+    conn.execute(
+        "UPDATE effects SET state = 'pending', next_attempt_at = ?, last_error = ?, updated_at = ?"
+        " WHERE effect_id = ? AND state = 'running'",
+        (to_text(at), error, to_text(now), effect_id),
+    )
+
+
+def fail(conn: sqlite3.Connection, effect_id: str, error: str, now: datetime) -> None:
+    """The end: it will not be tried again."""
+    conn.execute(
+        "UPDATE effects SET state = 'failed', last_error = ?, updated_at = ?"
+        " WHERE effect_id = ? AND state IN ('pending', 'running')",
+        (error, to_text(now), effect_id),
+    )
+
+
+def requeue_interrupted(conn: sqlite3.Connection) -> int:
+    """Those that were being carried out when the process ended are repeated."""
+    return changed(
+        conn,
+        "UPDATE effects INDEXED BY effects_running SET state = 'pending' WHERE state = 'running'",
+    )
+
+
+def _effect_of(row: sqlite3.Row) -> Effect:
+    return Effect(
+        effect_id=row["effect_id"],
+        kind=row["kind"],
+        requested_by=row["requested_by"],
+        payload=row["payload"],
+        payload_hash=row["payload_hash"],
+        session_id=row["session_id"],
+        agent_group_id=row["agent_group_id"],
+        approval_id=row["approval_id"],
+        state=EffectState(row["state"]),
+        attempts=row["attempts"],
+        next_attempt_at=time_of(row["next_attempt_at"]),
+        result=row["result"],
+        last_error=row["last_error"],
+        created_at=time_of(row["created_at"]),
+        updated_at=time_of(row["updated_at"]),
+    )

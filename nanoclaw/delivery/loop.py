@@ -1,0 +1,195 @@
+"""The delivery loop: watches running sessions, takes in what they say, sends it, reports back.
+
+Woken by inotify on the ``out`` folders of running sessions and by its bell; a slow timer is the
+safety net, because a notification is only a hint. One session's broken files never stop the
+others. Joins ``intake``, ``lanes``, ``sender`` and ``projection``; holds no policy itself.
+"""
+
+import logging
+import sqlite3
+from collections.abc import Iterable
+
+from contract.clock import utc_now
+from contract.layout import OUTBOUND_DB
+from contract.watch import Watch
+from nanoclaw.bell import DELIVERY
+from nanoclaw.db import deliveries, sessions
+from nanoclaw.db.connection import transaction
+from nanoclaw.delivery.intake import Intake
+from nanoclaw.delivery.lanes import LaneKey, Lanes
+from nanoclaw.delivery.projection import Projection
+from nanoclaw.delivery.sender import Sender
+from nanoclaw.model import Delivery, Session
+from nanoclaw.paths import HostPaths
+from nanoclaw.reactor import Reactor, Timer
+from nanoclaw.sessions.folder import SessionFolder
+from nanoclaw.sessions.quarantine import WorkMarker
+
+SAFETY_SECONDS = 5.0
+BUSY_RETRY_SECONDS = 0.002
+PROJECTION_SECONDS = 0.05
+LOST_EVENTS = -1
+"""What the watch says after an overflow: look everywhere."""
+
+log = logging.getLogger(__name__)
+
+
+class DeliveryLoop:
+    """Owned by the ``delivery`` process; every method runs on its reactor."""
+
+    def __init__(
+        self, reactor: Reactor, conn: sqlite3.Connection, paths: HostPaths, watch: Watch
+    ) -> None:
+        self._reactor = reactor
+        self._conn = conn
+        self._paths = paths
+        self._watch = watch
+        self._lanes = Lanes(self._fetch)
+        self._marker = WorkMarker(paths, DELIVERY)
+        self._intake = Intake(conn, paths, self._marker)
+        self._projection = Projection(conn, paths)
+        self._sender = Sender(reactor, conn, paths, self._lanes, self._plan_projection)
+        self._sessions: dict[str, Session] = {}
+        self._watched: dict[int, str] = {}
+        self._bell_wd = watch.add(paths.bells)
+        self._due_timer: Timer | None = None
+        self._to_project: set[str] = set()
+        self._projection_timer: Timer | None = None
+
+    def start(self) -> None:
+        """Takes up what an earlier process left, then waits for hints."""
+        self._marker.count_death(self._conn, utc_now())
+        with transaction(self._conn):
+            deliveries.requeue_interrupted(self._conn)
+        self._reload_lanes()
+        self.look()
+        self._plan_projection(session.id for session in deliveries.sessions_to_project(self._conn))
+        fd = self._watch.fileno()
+        if fd is not None:
+            self._reactor.watch(fd, self._on_events)
+        else:
+            self._poll()
+        self._safety()
+
+    def close(self) -> None:
+        self._sender.close()
+        fd = self._watch.fileno()
+        if fd is not None:
+            self._reactor.unwatch(fd)
+        self._watch.close()
+        self._marker.close()
+
+    def look(self) -> None:
+        """Follows the set of running sessions and drains those that have something new."""
+        running = {session.id: session for session in sessions.running(self._conn)}
+        for session_id in self._sessions.keys() - running.keys():
+            self._unwatch(session_id)
+        for session in running.values():
+            if session.id not in self._sessions:
+                self._add_watch(session)
+        self._sessions = running
+        for session in running.values():
+            self._drain(session)
+        for session in sessions.dirty(self._conn):
+            if self._drain(session) and session.id not in running:
+                sessions.clear_dirty(self._conn, session.id)
+                self._intake.forget(session.id)
+                self._projection.forget(session.id)
+        self._pump()
+
+    def _on_events(self) -> None:
+        changed: set[str] = set()
+        look = False
+        for event in self._watch.read():
+            if event.wd == LOST_EVENTS:
+                look = True
+            elif event.wd == self._bell_wd:
+                look = look or event.name == DELIVERY
+            elif event.name == OUTBOUND_DB and event.wd in self._watched:
+                changed.add(self._watched[event.wd])
+        if look:
+            self._reload_lanes()
+            self.look()
+        else:
+            self._drain_ids(changed)
+
+    def _poll(self) -> None:
+        """Fallback without inotify; correctness is the same, latency is not."""
+        self._on_events()
+        self._reactor.call_later(self._watch.poll_seconds or SAFETY_SECONDS, self._poll)
+
+    def _safety(self) -> None:
+        self._reload_lanes()
+        self.look()
+        self._reactor.call_later(SAFETY_SECONDS, self._safety)
+
+    def _drain_ids(self, session_ids: Iterable[str]) -> None:
+        for session_id in session_ids:
+            session = sessions.get(self._conn, session_id)
+            if session is not None:
+                self._drain(session)
+        self._pump()
+
+    def _drain(self, session: Session) -> bool:
+        """True when everything the session has written so far is in our books."""
+        drained = self._intake.drain(session, utc_now())
+        for delivery in drained.deliveries:
+            self._lanes.add(delivery)
+        if drained.acks and self._projection.note_acks(session.id, drained.acks):
+            self._plan_projection([session.id])
+        if drained.more:
+            self._reactor.post(lambda: self._drain_ids([session.id]))
+        if drained.busy:
+            self._reactor.call_later(BUSY_RETRY_SECONDS, lambda: self._drain_ids([session.id]))
+        return not (drained.more or drained.busy)
+
+    def _plan_projection(self, session_ids: Iterable[str]) -> None:
+        """Soon, and once for many messages: nobody waits for it, and it wakes the runner."""
+        self._to_project.update(session_ids)
+        if self._to_project and self._projection_timer is None:
+            self._projection_timer = self._reactor.call_later(
+                PROJECTION_SECONDS, self._project_planned
+            )
+
+    def _project_planned(self) -> None:
+        self._projection_timer = None
+        planned, self._to_project = self._to_project, set()
+        busy = []
+        for session_id in planned:
+            session = sessions.get(self._conn, session_id)
+            if session is not None and not self._projection.write(session, utc_now()):
+                busy.append(session_id)
+        self._plan_projection(busy)
+
+    def _pump(self) -> None:
+        self._sender.pump()
+        due = self._lanes.next_due()
+        if self._due_timer is not None:
+            self._due_timer.cancel()
+            self._due_timer = None
+        if due is not None:
+            delay = max(0.01, (due - utc_now()).total_seconds())
+            self._due_timer = self._reactor.call_later(delay, self._pump)
+
+    def _reload_lanes(self) -> None:
+        """Open receipts that somebody else stored: host-made messages, or our predecessor's."""
+        for instance, platform_id, thread_id in deliveries.open_lanes(self._conn):
+            self._lanes.reload(LaneKey(instance, platform_id, thread_id))
+
+    def _fetch(self, key: LaneKey, after: int, limit: int) -> list[Delivery]:
+        return deliveries.open_in_lane(
+            self._conn, key.instance, key.platform_id, key.thread_id, after, limit
+        )
+
+    def _add_watch(self, session: Session) -> None:
+        folder = SessionFolder.of(self._paths, session.agent_group_id, session.id)
+        try:
+            self._watched[self._watch.add(folder.out_dir)] = session.id
+        except OSError as error:
+            # The safety timer still drains it; only the speed is gone.
+            log.warning("cannot watch", extra={"session": session.id, "reason": str(error)})
+
+    def _unwatch(self, session_id: str) -> None:
+        for wd in [wd for wd, watched in self._watched.items() if watched == session_id]:
+            del self._watched[wd]
+            self._watch.remove(wd)

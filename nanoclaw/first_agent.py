@@ -1,0 +1,66 @@
+"""The first agent of a fresh installation, wired to the terminal.
+
+Called by preflight. Does nothing once any agent group exists, so that deleting or renaming the
+first agent is never undone. The set-up wizard replaces its name and personality.
+"""
+
+import sqlite3
+from datetime import datetime
+
+from contract.ids import new_id
+from nanoclaw.config import HostConfig
+from nanoclaw.db import agent_groups, container_configs, messaging_groups, users, wirings
+from nanoclaw.db.connection import transaction
+from nanoclaw.db.container_configs import ContainerConfigChange
+from nanoclaw.model import (
+    AgentGroup,
+    EngageMode,
+    MessagingGroup,
+    UnknownSenderPolicy,
+    User,
+    Wiring,
+)
+
+FOLDER = "main"
+TERMINAL_CHANNEL = "cli"
+TERMINAL_CHAT = "local"
+TERMINAL_USER = "cli:local"
+OFFLINE_PROVIDER = "scripted"
+
+
+def ensure_first_agent(conn: sqlite3.Connection, config: HostConfig, now: datetime) -> bool:
+    """True when it was made now. The combination of rows is the one of H-303."""
+    if agent_groups.any_exists(conn):
+        return False
+    with transaction(conn):
+        if agent_groups.any_exists(conn):
+            return False
+        group = AgentGroup(new_id("ag"), config.assistant_name, FOLDER, now)
+        agent_groups.create(conn, group)
+        container_configs.ensure(conn, group.id, now)
+        provider = ContainerConfigChange(provider=config.provider or OFFLINE_PROVIDER)
+        container_configs.update(conn, group.id, provider, now)
+        users.upsert(conn, User(TERMINAL_USER, TERMINAL_CHANNEL, now))
+        chat = messaging_groups.find_or_create(
+            conn,
+            MessagingGroup(
+                new_id("mg"),
+                TERMINAL_CHANNEL,
+                TERMINAL_CHAT,
+                now,
+                name="Terminal",
+                unknown_sender_policy=UnknownSenderPolicy.PUBLIC,
+            ),
+        )
+        wirings.create(
+            conn,
+            Wiring(
+                new_id("mga"),
+                chat.id,
+                group.id,
+                now,
+                engage_mode=EngageMode.PATTERN,
+                engage_pattern=".",
+            ),
+        )
+    return True

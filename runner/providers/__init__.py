@@ -1,0 +1,1 @@
+"""Providers: what thinks. ``base`` is the protocol, ``registry`` the table of names."""

@@ -1,0 +1,1 @@
+"""Benchmarks: the table of design section 8, measured by ``make bench``."""

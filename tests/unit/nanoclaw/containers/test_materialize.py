@@ -1,0 +1,164 @@
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.central import make_home
+
+from contract.address import Address, DestinationType
+from contract.clock import utc_now
+from contract.config import parse_runner_config, parse_session_config
+from contract.inbound.reader import read_destinations, read_session_routing
+from nanoclaw.containers.materialize import (
+    InstallFacts,
+    StartFacts,
+    decide_provider,
+    idle_exit_seconds,
+    materialize,
+    runner_config,
+    session_config,
+)
+from nanoclaw.db import agent_groups, destinations, messaging_groups, sessions
+from nanoclaw.model import (
+    AgentGroup,
+    ContainerConfig,
+    DestinationRow,
+    NewSession,
+    SessionMode,
+    TargetType,
+)
+from nanoclaw.sessions.folder import SessionFolder
+
+NOW = utc_now()
+INSTALL = InstallFacts("Europe/Berlin", "Andy", "", 1800)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[StartFacts, SessionFolder]]:
+    """One session of the first agent, materialised."""
+    config, conn = make_home(tmp_path)
+    (group,) = agent_groups.list_all(conn)
+    chat = messaging_groups.find_by_address(conn, "cli", "local")
+    assert chat is not None
+    other = AgentGroup("ag-2", "Helper", "helper", NOW)
+    agent_groups.create(conn, other)
+    for name, kind, target in (
+        ("friend", TargetType.AGENT, "ag-2"),
+        ("gone", TargetType.AGENT, "ag-9"),
+        ("home", TargetType.CHANNEL, chat.id),
+    ):
+        if destinations.get(conn, group.id, name) is None:
+            destinations.create(conn, DestinationRow(group.id, name, kind, target, NOW))
+    new = NewSession("sess-1", group.id, chat.id, "t1", SessionMode.SHARED, "k", NOW)
+    session = sessions.create(conn, new)
+    folder = SessionFolder.of(config.paths, group.id, session.id)
+    folder.create()
+    facts = StartFacts(session, group, ContainerConfig(group.id, NOW), INSTALL, lease=3)
+    materialize(conn, folder, facts)
+    yield facts, folder
+    conn.close()
+
+
+Started = tuple[StartFacts, SessionFolder]
+
+
+def test_session_file_says_what_this_start_is(started: Started) -> None:
+    facts, folder = started
+
+    config = parse_session_config((folder.in_dir / "session.json").read_text())
+
+    assert (config.session_id, config.lease) == ("sess-1", 3)
+    assert (config.timezone, config.idle_exit_seconds) == ("Europe/Berlin", 1800)
+    assert config.agent_group_id == facts.group.id
+
+
+def test_container_file_is_readable_for_the_runner(started: Started) -> None:
+    facts, folder = started
+
+    read = parse_runner_config((folder.in_dir / "container.json").read_text())
+
+    assert read.problems == ()
+    assert read.config.group_name == facts.group.name
+
+
+def test_instructions_name_the_agent(started: Started) -> None:
+    facts, folder = started
+
+    assert facts.group.name in (folder.in_dir / "CLAUDE.md").read_text()
+
+
+def test_agents_user_can_read_everything_in_the_folder(started: Started) -> None:
+    _, folder = started
+
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.in_dir.iterdir()}
+
+    assert set(modes.values()) == {0o644}
+    assert not any(name.endswith(".new") for name in modes)
+
+
+def test_destinations_are_projected_without_those_that_are_gone(started: Started) -> None:
+    _, folder = started
+
+    found = {d.name: d for d in read_destinations(folder.inbound_db)}
+
+    assert "gone" not in found
+    assert found["friend"].type is DestinationType.AGENT
+    assert found["friend"].agent_group_id == "ag-2"
+    assert found["home"].address == Address("cli", "local")
+
+
+def test_answers_go_to_the_sessions_own_chat_and_thread(started: Started) -> None:
+    _, folder = started
+
+    assert read_session_routing(folder.inbound_db) == Address("cli", "local", "t1")
+
+
+@pytest.mark.parametrize(
+    ("set_to", "expected"),
+    [
+        pytest.param(("A", "b", "c", "d"), "a", id="the session's own, in lower case"),
+        pytest.param((None, "b", "c", "d"), "b", id="then the configuration's"),
+        pytest.param(("", " ", "c", "d"), "c", id="empty counts as unset"),
+        pytest.param((None, None, None, "d"), "d", id="then the installation's"),
+        pytest.param((None, None, None, ""), "claude", id="at last the default"),
+    ],
+)
+def test_nearest_provider_counts(
+    started: Started, set_to: tuple[str | None, str | None, str | None, str], expected: str
+) -> None:
+    facts, _ = started
+    session, config, group, install = set_to
+    changed = replace(
+        facts,
+        session=replace(facts.session, agent_provider=session),
+        config=replace(facts.config, provider=config),
+        group=replace(facts.group, agent_provider=group),
+        install=replace(facts.install, provider=install),
+    )
+
+    assert decide_provider(changed) == expected
+    assert session_config(changed).provider == runner_config(changed).provider == expected
+
+
+@pytest.mark.parametrize(("own", "expected"), [(None, 1800), (0, 0), (60, 60)])
+def test_group_may_have_its_own_patience(started: Started, own: int | None, expected: int) -> None:
+    facts, _ = started
+
+    assert (
+        idle_exit_seconds(replace(facts, config=replace(facts.config, idle_exit_seconds=own)))
+        == expected
+    )
+
+
+def test_session_without_a_chat_has_no_default_address(started: Started, tmp_path: Path) -> None:
+    facts, folder = started
+    _, conn = make_home(tmp_path / "second")
+
+    materialize(
+        conn, folder, replace(facts, session=replace(facts.session, messaging_group_id=None))
+    )
+
+    assert read_session_routing(folder.inbound_db).is_empty
+    assert read_destinations(folder.inbound_db) == ()
+    conn.close()

@@ -1,0 +1,69 @@
+"""What the loops ask at every tick is answered from an index, however many sessions exist."""
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+from helpers.central_rows import NOW
+
+from nanoclaw.db import deliveries, effects, inbound_events, sessions
+from nanoclaw.db.overview import read_work_counts
+
+Ask = Callable[[sqlite3.Connection], object]
+
+QUESTIONS: dict[str, tuple[Ask, str]] = {
+    "due sessions": (lambda c: sessions.due(c, NOW, 10), "sessions_due"),
+    "next due session": (sessions.next_due_at, "sessions_due"),
+    "running sessions": (sessions.running, "sessions_running"),
+    "dirty sessions": (sessions.dirty, "sessions_dirty"),
+    "quarantined sessions": (sessions.quarantined, "sessions_quarantined"),
+    "session by key": (lambda c: sessions.find_active(c, "key"), "sessions_active_key"),
+    "unrouted events": (lambda c: inbound_events.unrouted(c, 10), "inbound_events_unrouted"),
+    "known event": (lambda c: inbound_events.outcome_of(c, "i", "k"), "sqlite_autoindex"),
+    "due deliveries": (lambda c: deliveries.due(c, NOW, 10), "deliveries_due"),
+    "next delivery": (deliveries.next_attempt_at, "deliveries_due"),
+    "open lanes": (deliveries.open_lanes, "deliveries_open"),
+    "one lane": (lambda c: deliveries.open_in_lane(c, "i", "p", None, 0, 9), "deliveries_open"),
+    "interrupted deliveries": (deliveries.interrupted, "deliveries_open"),
+    "receipts to tell": (lambda c: deliveries.unprojected(c, "s"), "deliveries_unprojected"),
+    "sessions to tell": (deliveries.sessions_to_project, "deliveries_unprojected"),
+    "due effects": (lambda c: effects.due(c, NOW, 10), "effects_due"),
+}
+
+
+def plan_of(conn: sqlite3.Connection, ask: Ask) -> list[str]:
+    """The query plans of every statement that ``ask`` runs."""
+    statements: list[str] = []
+    conn.set_trace_callback(statements.append)
+    ask(conn)
+    conn.set_trace_callback(None)
+    return [
+        row["detail"]
+        for statement in statements
+        for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+
+
+@pytest.mark.parametrize(("ask", "index"), QUESTIONS.values(), ids=QUESTIONS.keys())
+def test_frequent_question_uses_its_index(conn: sqlite3.Connection, ask: Ask, index: str) -> None:
+    plan = plan_of(conn, ask)
+
+    assert any(index in step for step in plan), plan
+    whole_tables = [
+        step for step in plan
+        if step.startswith("SCAN") and "INDEX" not in step and "subquery" not in step.lower()
+    ]  # fmt: skip
+    assert not [step for step in whole_tables if "json_each" not in step], plan
+
+
+def test_status_counts_scan_no_whole_table(conn: sqlite3.Connection) -> None:
+    plan = plan_of(conn, lambda c: read_work_counts(c, NOW))
+
+    tables = ("sessions", "deliveries", "inbound_events")
+    assert not [step for step in plan if step in {f"SCAN {table}" for table in tables}], plan
+
+
+def test_due_sessions_are_read_in_the_order_of_the_index(conn: sqlite3.Connection) -> None:
+    plan = plan_of(conn, lambda c: sessions.due(c, NOW, 10))
+
+    assert not any("TEMP B-TREE" in step for step in plan), plan

@@ -1,0 +1,57 @@
+import pytest
+from helpers.runner_rows import FAMILY, NOON, chat, incoming, make_row
+
+from contract.content import ChatOut, parse_outbound
+from contract.jsontext import parse_object
+from runner.answer import TEXTS, answer_rows, claim_change, current_batch, trouble_row
+from runner.decide import CommandReply, TurnPlan
+from runner.errors import Trouble
+from runner.reply import Outgoing, ReplyPlan
+
+
+def test_answer_carries_chain_and_taint_of_what_it_answers() -> None:
+    items = incoming(
+        make_row("m-1", "page", taint="web", trigger=False),
+        make_row("m-2", "ask", taint="agent", chain_id="c-1", hop=2),
+    )
+    plan = ReplyPlan((Outgoing(FAMILY, "yes", "m-2"),))
+
+    [row] = answer_rows(plan, items, NOON)
+
+    assert (row.chain_id, row.hop, row.taint) == ("c-1", 2, "agent,web")
+    assert parse_outbound(row.kind, row.content) == ChatOut(text="yes")
+
+
+def test_claim_settles_what_is_passed_over_and_answers_commands() -> None:
+    [item] = chat("hello")
+    command = make_row("c-1", "/clear")
+    plan = TurnPlan((item,), ("c-1", "old"), replies=(CommandReply(command, "Done."),), forget=True)
+
+    change = claim_change(plan, "continuation:x", NOON)
+
+    assert (change.claim, change.complete) == (("m-1",), ("c-1", "old"))
+    assert [(row.in_reply_to, row.address) for row in change.messages] == [("c-1", FAMILY)]
+    assert change.state[0] == ("continuation:x", None)
+
+
+def test_current_batch_names_what_is_being_answered() -> None:
+    batch = parse_object(current_batch(chat("a", "b")), max_bytes=1000)
+
+    assert batch == {
+        "in_reply_to": "m-2",
+        "channel_type": "telegram",
+        "platform_id": "77",
+        "thread_id": None,
+        "ids": ["m-1", "m-2"],
+    }
+
+
+@pytest.mark.parametrize("trouble", list(Trouble))
+def test_every_trouble_has_a_sentence(trouble: Trouble) -> None:
+    row = trouble_row(trouble, make_row(), NOON, "err-1")
+
+    content = parse_outbound(row.kind, row.content)
+    assert isinstance(content, ChatOut)
+    assert content.text.startswith("Error: ")
+    assert content.text.endswith(".")
+    assert TEXTS[trouble] in content.text
