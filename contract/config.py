@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from contract.errors import BadContent
 from contract.jsontext import dump, parse_object
+from contract.layout import MOUNT_DOOR
 from contract.shape import Shape
 from contract.version import CONTRACT_VERSION
 
@@ -32,6 +33,18 @@ class SessionLimits(Shape):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DoorConfig(Shape):
+    """The way out: the token that the vault knows this session's container by.
+
+    ``folder`` holds the vault's socket. The token is worth nothing elsewhere and dies with its
+    lease, so that the agent may know it.
+    """
+
+    token: str
+    folder: str = MOUNT_DOOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig(Shape):
     """``in/session.json``. ``lease`` is the fencing token of this container's claims."""
 
@@ -45,7 +58,7 @@ class SessionConfig(Shape):
     limits: SessionLimits = field(default_factory=SessionLimits)
     timezone: str = "UTC"
     assistant_name: str | None = None
-    door: str | None = None
+    door: DoorConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +106,16 @@ class RunnerConfig(Shape):
     effort: str | None = None
     idle_exit_seconds: float | None = None
     script: str | None = None
+    fallback_model: str | None = None
+    max_turn_seconds: int | None = None
+    max_cost_per_turn_usd: float | None = None
+    max_cost_per_day_usd: float | None = None
+    native_attachments: bool = True
+    compat: Mapping[str, object] = field(default_factory=dict)
+    prices: Mapping[str, object] = field(default_factory=dict)
+    web_tools: str = "auto"
+    tool_timeouts: Mapping[str, float] = field(default_factory=dict)
+    disabled_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,67 @@ A query is one stream that may hold many turns: input is pushed at any time and 
 exactly one ``Result`` or in an exception from the stream; after ``abort`` nothing more comes.
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from contract.config import RunnerConfig, SessionConfig
 from contract.layout import RunnerPaths
+from contract.outbound.row import UsageEntry
 from runner.errors import Trouble
+from runner.instructions.model import InstructionSource
+from runner.toolbox.base import Toolbox
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a message; ``path`` is where the agent finds it."""
+
+    path: Path
+    name: str
+    media_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """``text`` is the formatted prompt; ``words`` what people wrote, without any markup."""
+    """``text`` is the formatted prompt; ``words`` what people wrote, without any markup.
+
+    ``ids`` are the inbound rows in it, by which a redelivery is recognised (R-291). ``notes`` are
+    the runner's own words to the agent, told after the text as operator notes (R-247); a nudge
+    has only notes.
+    """
 
     text: str
     words: str
+    ids: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class QueryInput:
-    """``continuation`` is the provider's own handle of an earlier conversation, or None."""
+    """``continuation`` is the provider's own handle of an earlier conversation, or None.
+
+    ``foreign`` is a handle of another implementation that stood in its place (R-57, R-293).
+    """
 
     prompt: Prompt
     continuation: str | None
     cwd: Path
-    instructions: str | None = None
+    foreign: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which stored answer a text is, so that saying it twice gives the same message ids.
+
+    ``seed`` names the answer for ever (conversation and record); ``at`` is when it was stored.
+    """
+
+    seed: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +76,29 @@ class Init:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """The provider starts a turn by itself, for example because a background command ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A complete answer in the middle of a turn: its message blocks are sent at once (R-241).
+
+    Text outside of blocks in it is commentary and goes nowhere.
+    """
+
+    text: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One turn is over. ``covers`` is the highest ticket it has seen (R-189)."""
 
     text: str | None
     covers: int
     stop_reason: str = "end_turn"
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +130,7 @@ class Compacted:
     post_tokens: int
 
 
-Event = Init | Result | Failure | Progress | Activity | Compacted
+Event = Init | Began | Said | Result | Failure | Progress | Activity | Compacted
 
 
 class AgentQuery(Protocol):
@@ -103,6 +155,25 @@ class AgentQuery(Protocol):
 class Provider(Protocol):
     """One per process."""
 
+    @property
+    def commands(self) -> frozenset[str]:
+        """Slash words that ``run_command`` answers; others are no commands for it (R-131)."""
+
+    @property
+    def busy(self) -> bool:
+        """Something of it lives on between turns, so the runner must not leave (R-94)."""
+
+    def owns(self, continuation: str) -> bool:
+        """False: the handle is of another implementation of the same name (R-57)."""
+
+    async def run_command(
+        self, word: str, arguments: str, continuation: str | None
+    ) -> "CommandOutcome":
+        """Carries a command out, between turns or (except ``/compact``) during one (R-311)."""
+
+    async def archive(self, continuation: str) -> None:
+        """Keeps a transcript of a conversation that is about to be forgotten (R-72)."""
+
     def query(self, query: QueryInput) -> AgentQuery:
         """Opens a stream and returns at once; the work happens while events are consumed."""
 
@@ -114,10 +185,41 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CommandOutcome:
+    """``text`` goes to whoever gave the command; ``continuation`` replaces the old one if set."""
+
+    text: str
+    continuation: str | None = None
+
+
+class UsageSink(Protocol):
+    """Where a provider leaves a row per model call (R-318)."""
+
+    async def log_usage(self, entry: UsageEntry) -> None:
+        """One transaction with nothing else in it."""
+
+
+class EffectMemory(Protocol):
+    """What tools of ours have durably done, by the id of their call.
+
+    A kill between a tool's transaction and the record of its result leaves the call unanswered in
+    the history; the true answer is then here, instead of "its effect is unknown".
+    """
+
+    async def recall(self, call_id: str) -> str | None:
+        """The text that the call answered, if its transaction was committed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderOptions:
-    """What a factory gets (R-18)."""
+    """What a factory gets (R-18). ``environment`` is the process's, read in ``program``."""
 
     paths: RunnerPaths
     session: SessionConfig
     config: RunnerConfig
+    toolbox: Toolbox
+    instructions: InstructionSource
+    usage: UsageSink
+    effects: EffectMemory
+    environment: Mapping[str, str] = field(default_factory=dict)
     additional_directories: tuple[Path, ...] = ()

@@ -1,0 +1,1 @@
+"""Tools: what they are, and how the calls of one answer are carried out."""
