@@ -15,16 +15,17 @@ ARG PIP_DEFAULT_TIMEOUT
 ARG NPM_CONFIG_REGISTRY
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 
-# What agents use daily. python3-venv is for environments of the agent's own; the runner's is below.
+# What agents use daily. Python's pip and venv are for the agent's own use; the runner's is below.
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
       ca-certificates curl git jq less openssh-client patch poppler-utils procps python3 \
-      python3-venv ripgrep tini tzdata unzip xz-utils \
+      python3-pip python3-venv ripgrep tini tzdata unzip xz-utils \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
       /usr/share/man/* /usr/share/locale/* /usr/share/poppler \
  && find /usr/share/doc -not -type d -not -name copyright -delete
 
 # A browser adds about 770 MB and fonts for Chinese, Japanese and Korean 95 MB, so both are asked for.
+# Its own sandbox needs privileges that no agent has: the container is the sandbox. /dev/shm is small.
 ARG INSTALL_BROWSER=false
 ARG INSTALL_CJK_FONTS=false
 RUN packages=() \
@@ -38,6 +39,10 @@ RUN packages=() \
    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/* /var/log/* \
         /usr/share/man/* /usr/share/locale/* \
    && find /usr/share/doc -not -type d -not -name copyright -delete; \
+    fi \
+ && if [[ -d /etc/chromium.d ]]; then \
+      echo 'export CHROMIUM_FLAGS="$CHROMIUM_FLAGS --no-sandbox --disable-dev-shm-usage"' \
+        >/etc/chromium.d/nanoclaw; \
     fi
 
 # Node and uv come as wheels, checked by hash: Debian's npm would bring hundreds of packages.
@@ -65,13 +70,32 @@ RUN cd /opt/nanoclaw/build \
  && rm -rf npm-cache "pnpm-$PNPM.tgz" \
  && ln -s /opt/node/bin/* /usr/local/bin/
 
+# What drives the browser: one program for this machine, out of a package that holds all of them.
+# Taken by hash and without running anything of the package, which would fetch a browser of its own.
+ARG AGENT_BROWSER=0.41.2
+ARG AGENT_BROWSER_SHA256=f0d26595c766e54eedcd44324b67fb93b73fd003bd05237414b2513e75444bb0
+RUN if [[ $INSTALL_BROWSER == true ]]; then \
+      cd /opt/nanoclaw/build \
+   && if [[ -s host-ca.pem ]]; then export NODE_EXTRA_CA_CERTS=$PWD/host-ca.pem; fi \
+   && case "$(uname -m)" in \
+        x86_64) program=agent-browser-linux-x64 ;; \
+        aarch64) program=agent-browser-linux-arm64 ;; \
+        *) echo "no agent-browser for $(uname -m)" >&2; exit 1 ;; \
+      esac \
+   && npm pack --silent --cache npm-cache "agent-browser@$AGENT_BROWSER" >/dev/null \
+   && sha256sum --quiet -c <<<"$AGENT_BROWSER_SHA256  agent-browser-$AGENT_BROWSER.tgz" \
+   && tar -xzf "agent-browser-$AGENT_BROWSER.tgz" --strip-components=2 "package/bin/$program" \
+   && install -m 0755 "$program" /usr/local/bin/agent-browser \
+   && rm -rf npm-cache "$program" "agent-browser-$AGENT_BROWSER.tgz"; \
+    fi
+
 # The user that containers run as unless the host names its own. Other user ids must be able to
 # write to the home folder and to /run (a tmpfs takes over the mode from here) too, and every mount
 # point must exist because the root is read-only.
 RUN useradd --uid 1000 --user-group --create-home --shell /bin/bash node \
  && chmod 0777 /home/node \
  && chmod 1777 /run \
- && mkdir -p /app /session/in /session/out /session/door \
+ && mkdir -p /app /pnpm /session/in /session/out /session/door \
       /workspace/agent /workspace/extra /workspace/global \
  && chown node:node /session/out /workspace/agent /workspace/extra
 
@@ -89,11 +113,23 @@ RUN cd /opt/nanoclaw/build \
 print(json.dumps({"api": 1, "packages": {d.name: d.version for d in m.distributions()}}, \
 indent=1, sort_keys=True))' >/opt/nanoclaw/deps.json
 
+# The in-container client of the administration; our code comes with the mount, as the runner's does.
+RUN printf '%s\n' '#!/bin/sh' \
+      'PYTHONPATH=/app exec /opt/nanoclaw/bin/python -P -m runner.ncl "$@"' >/usr/local/bin/ncl \
+ && chmod 0755 /usr/local/bin/ncl
+
+# What an agent installs for itself with pip or npm goes into its group's folder and stays (R-227).
+# /pnpm is for images of single groups, which are built from this one as root (R-228).
 ENV HOME=/home/node \
     LANG=C.UTF-8 \
-    PATH=/workspace/agent/.local/bin:/home/node/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PATH=/workspace/agent/.local/bin:/home/node/.local/bin:/pnpm:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PNPM_HOME=/pnpm \
+    PYTHONUSERBASE=/workspace/agent/.local \
+    PIP_BREAK_SYSTEM_PACKAGES=1 \
+    NPM_CONFIG_PREFIX=/workspace/agent/.local \
     PYTHONDONTWRITEBYTECODE=1 \
     AGENT_BROWSER_EXECUTABLE_PATH=/usr/bin/chromium \
+    AGENT_BROWSER_NO_VERSION_CHECK=1 \
     PLAYWRIGHT_CHROMIUM_EXECUTABLE_PATH=/usr/bin/chromium \
     PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 USER node

@@ -58,6 +58,10 @@ def parse_command(text: str) -> Command | None:
     return Command(word, kind, words[1] if len(words) > 1 else "")
 
 
+MEANINGLESS = frozenset({"/config", "/doctor", "/help", "/login", "/logout", "/remote-control"})
+"""Of other programs: if one gets past the gate, the runner answers it with one line (R-312)."""
+
+
 def commands_of(kind: CommandClass) -> frozenset[str]:
     """The known words of one class, for help texts and the runner's table."""
     return frozenset(word for word, found in _CLASSES.items() if found is kind)

@@ -6,7 +6,7 @@ value in it is reported and replaced by the default, and never stops the start (
 ``session.json`` does, because without a lease nothing may be claimed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from contract.errors import BadContent
@@ -21,6 +21,13 @@ DEFAULT_IDLE_EXIT_SECONDS = 1800
 DEFAULT_HEARTBEAT_SECONDS = 5.0
 DEFAULT_MESSAGES_PER_PROMPT = 10
 EFFORTS = frozenset({"low", "medium", "high", "xhigh", "max"})
+WEB_TOOLS = frozenset({"auto", "server", "client", "off"})
+ALL_SKILLS = "all"
+RESERVED_SERVER = "nanoclaw"
+"""Our own tools; a configured server of this name would get every outgoing message (R-26)."""
+MAX_SECONDS = 30 * 24 * 3600
+MAX_MESSAGES_PER_PROMPT = 1000
+MAX_COST_USD = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +47,7 @@ class DoorConfig(Shape):
     lease, so that the agent may know it.
     """
 
-    token: str
+    token: str = field(repr=False)
     folder: str = MOUNT_DOOR
 
 
@@ -63,14 +70,17 @@ class SessionConfig(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class McpServer(Shape):
-    """A program (``command``) or an address (``type``, ``url``)."""
+    """A program (``command``) or an address (``url``; ``type`` is then ``http`` or ``sse``).
+
+    ``instructions`` is for the host's composition of CLAUDE.md; a runner reads it as None (R-27).
+    """
 
     command: str | None = None
     args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     type: str | None = None
     url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     instructions: str | None = None
 
 
@@ -101,7 +111,8 @@ class RunnerConfig(Shape):
     packages: Packages = field(default_factory=Packages)
     image_tag: str | None = None
     additional_mounts: tuple[AdditionalMount, ...] = ()
-    skills: object = "all"
+    skills: object = ALL_SKILLS
+    """``"all"`` or a list of names; ``selected_skills`` is the same with a type."""
     model: str | None = None
     effort: str | None = None
     idle_exit_seconds: float | None = None
@@ -116,6 +127,13 @@ class RunnerConfig(Shape):
     web_tools: str = "auto"
     tool_timeouts: Mapping[str, float] = field(default_factory=dict)
     disabled_tools: tuple[str, ...] = ()
+
+    @property
+    def selected_skills(self) -> frozenset[str] | None:
+        """None: all of them."""
+        if isinstance(self.skills, list | tuple):
+            return frozenset(str(name) for name in self.skills)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,34 +163,135 @@ def parse_runner_config(text: str) -> ReadRunnerConfig:
         value = parse_object(text, max_bytes=MAX_CONFIG_BYTES)
     except BadContent as error:
         return ReadRunnerConfig(RunnerConfig(), (f"container.json is unusable: {error}",))
-    servers, problems = _usable_servers(value.pop("mcpServers", None))
-    present = {key: item for key, item in value.items() if item or key == "idleExitSeconds"}
-    config = replace(RunnerConfig.read(present), mcp_servers=servers)
-    problems += [f"{key} has a wrong type" for key in _KEYS if key in config.extra]
-    if config.max_messages_per_prompt < 1:
-        problems.append("maxMessagesPerPrompt is below 1")
-        config = replace(config, max_messages_per_prompt=DEFAULT_MESSAGES_PER_PROMPT)
-    if config.effort is not None and config.effort not in EFFORTS:
-        problems.append("effort is unknown")
-        config = replace(config, effort=None)
-    return ReadRunnerConfig(replace(config, provider=config.provider.lower()), tuple(problems))
-
-
-_KEYS = ("provider", "assistantName", "maxMessagesPerPrompt", "model", "effort", "script")
-
-
-def _usable_servers(value: object) -> tuple[dict[str, McpServer], list[str]]:
-    servers: dict[str, McpServer] = {}
     problems: list[str] = []
+    servers = _usable_servers(value.pop("mcpServers", None), problems)
+    present = {key: item for key, item in value.items() if not _is_absent(key, item)}
+    for key, reason in _unusable(present):
+        problems.append(f"{key} {reason}")
+        del present[key]
+    read = RunnerConfig.read(present)
+    wrong = read.wrong_keys()
+    problems += [f"{key} has a wrong type" for key in wrong]
+    extra = {key: item for key, item in read.extra.items() if key not in wrong}
+    config = replace(
+        read,
+        provider=read.provider.strip().lower() or DEFAULT_PROVIDER,
+        effort=read.effort and read.effort.strip().lower(),
+        web_tools=read.web_tools.strip().lower(),
+        mcp_servers=servers,
+        extra=extra,
+    )
+    return ReadRunnerConfig(config, tuple(problems))
+
+
+_MEANT_WHEN_EMPTY = frozenset({"idleExitSeconds", "nativeAttachments"})
+"""0 and false say something here; elsewhere they count as "not given" (R-6)."""
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "maxMessagesPerPrompt": (1, MAX_MESSAGES_PER_PROMPT),
+    "idleExitSeconds": (0, MAX_SECONDS),
+    "maxTurnSeconds": (1, MAX_SECONDS),
+    "maxCostPerTurnUsd": (0, MAX_COST_USD),
+    "maxCostPerDayUsd": (0, MAX_COST_USD),
+}
+_WORDS: Mapping[str, frozenset[str]] = {"effort": EFFORTS, "webTools": WEB_TOOLS}
+
+
+def _is_absent(key: str, item: object) -> bool:
+    if key in _MEANT_WHEN_EMPTY:
+        return item is None or item == ""
+    return item is None or item == "" or (isinstance(item, int | float) and not item)
+
+
+def _unusable(present: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Values of the right type that say nothing we could do; wrong types are found later."""
+    for key, (lowest, highest) in _RANGES.items():
+        item = present.get(key)
+        if isinstance(item, int | float) and not isinstance(item, bool):
+            if item > highest:
+                yield key, f"is above {highest:g}"
+            elif item < lowest:
+                yield key, f"is below {lowest:g}"
+    for key, words in _WORDS.items():
+        item = present.get(key)
+        if isinstance(item, str) and item.strip().lower() not in words:
+            yield key, f"is unknown; known are {', '.join(sorted(words))}"
+    skills = present.get("skills", ALL_SKILLS)
+    if not (skills == ALL_SKILLS or _is_list_of_names(skills)):
+        yield "skills", 'is neither "all" nor a list of names'
+    timeouts = present.get("toolTimeouts")
+    if isinstance(timeouts, dict) and not all(_is_duration(item) for item in timeouts.values()):
+        yield "toolTimeouts", "has values that are no numbers of seconds"
+
+
+def _is_list_of_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_duration(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= MAX_SECONDS
+
+
+def _usable_servers(value: object, problems: list[str]) -> dict[str, McpServer]:
     if not isinstance(value, dict):
-        return {}, ["mcpServers is not an object"] if value else []
+        problems += ["mcpServers is not an object"] if value else []
+        return {}
+    servers: dict[str, McpServer] = {}
     for name, entry in value.items():
         try:
-            server = McpServer.read(entry)
-        except BadContent:
-            server = McpServer()
-        if server.command or server.url:
-            servers[name] = server
-        else:
-            problems.append(f"MCP server {name} has neither command nor url")
-    return servers, problems
+            servers[name] = _usable_server(name, entry)
+        except BadContent as error:
+            problems.append(f"MCP server {name} {error}")
+    return servers
+
+
+def _usable_server(name: str, entry: object) -> McpServer:
+    """Raises BadContent with the rest of a sentence that begins with the server's name.
+
+    A server is never started with half of its settings: it may do something else without them.
+    """
+    if name.strip().lower() == RESERVED_SERVER:
+        raise BadContent("is refused: the name belongs to our own tools")
+    if not name.strip():
+        raise BadContent("is refused: it has no name")
+    if not isinstance(entry, dict):
+        raise BadContent("has neither command nor url")
+    given = {key: item for key, item in entry.items() if item is not None}
+    server = McpServer.read({key: _with_text_values(key, item) for key, item in given.items()})
+    for key in server.wrong_keys():
+        raise BadContent(f"is refused: {key} has a wrong type")
+    if server.command:
+        return replace(server, type=None, url=None, instructions=None)
+    if not server.url:
+        raise BadContent("has neither command nor url")
+    if not server.url.startswith(("http://", "https://")):
+        raise BadContent("is refused: its url does not begin with http:// or https://")
+    kind = _SERVER_TYPES.get((server.type or "http").lower())
+    if kind is None:
+        raise BadContent("is refused: its type is neither http nor sse")
+    return replace(server, type=kind, instructions=None)
+
+
+_SERVER_TYPES = {
+    "http": "http",
+    "streamable-http": "http",
+    "streamable_http": "http",
+    "streamablehttp": "http",
+    "sse": "sse",
+}
+
+
+def _with_text_values(key: str, item: object) -> object:
+    """Numbers and switches in ``env`` and ``headers`` are meant as text."""
+    if key == "args" and isinstance(item, list):
+        return [_as_text(value) for value in item]
+    if key in ("env", "headers") and isinstance(item, dict):
+        return {name: _as_text(value) for name, value in item.items()}
+    return item
+
+
+def _as_text(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value

@@ -250,12 +250,17 @@ def parse_inbound(kind: str, text: str) -> InboundContent:
 
 def _inbound_class(kind: str, value: dict[str, object]) -> type[InboundContent]:
     if kind in _CHAT_KINDS:
-        return _EVENTS.get(value.get("event"), ChatIn)
+        return _EVENTS.get(_word(value.get("event")), ChatIn)
     if kind == MessageKind.TASK:
         return TaskIn
     if kind == MessageKind.WEBHOOK:
         return WebhookIn
-    return _RESPONSES.get(value.get("type"), UnknownIn)
+    return _RESPONSES.get(_word(value.get("type")), UnknownIn)
+
+
+def _word(value: object) -> str:
+    """A list or an object names no shape, and cannot be looked up."""
+    return value if isinstance(value, str) else ""
 
 
 def parse_outbound(kind: str, text: str) -> OutboundContent:

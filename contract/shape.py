@@ -40,6 +40,10 @@ class Shape:
             raise BadContent(f"{cls.__name__} is not an object")
         return _read(cls, value)
 
+    def wrong_keys(self) -> tuple[str, ...]:
+        """Declared keys whose values had a wrong type and are therefore in ``extra``."""
+        return tuple(known.key for known in _fields(type(self)) if known.key in self.extra)
+
     def plain(self) -> dict[str, object]:
         """The JSON object, for ``jsontext.dump``."""
         return _plain(self)
@@ -159,7 +163,7 @@ def _class_reader(cls: type) -> _Reader:
     if issubclass(cls, Enum):
         return lambda value: _read_enum(cls, value)
     if cls is float:
-        return lambda value: float(cast("float", _expect((int, float), value)))
+        return _read_float
     return lambda value: _expect(cls, value)
 
 
@@ -202,6 +206,13 @@ def _read_nested(cls: type[Shape], value: object) -> Shape:
     try:
         return cls.read(value)
     except BadContent as error:
+        raise _WrongTypeError from error
+
+
+def _read_float(value: object) -> float:
+    try:
+        return float(cast("float", _expect((int, float), value)))
+    except OverflowError as error:
         raise _WrongTypeError from error
 
 

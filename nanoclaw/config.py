@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from nanoclaw.errors import ConfigError
@@ -33,6 +34,16 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class KeyHeader(StrEnum):
+    """How an API key is written on a request: as the SDK does it, or as older endpoints want it."""
+
+    AUTHORIZATION = "authorization"
+    X_API_KEY = "x-api-key"
+
+
+DEFAULT_BASE_URL = "https://api.anthropic.com"
+
+
 @dataclass(frozen=True, slots=True)
 class HostConfig:
     """Every setting of the host, valid and in its unit."""
@@ -52,6 +63,8 @@ class HostConfig:
     cjk_fonts: bool = False
     assistant_name: str = "Andy"
     provider: str = ""
+    anthropic_base_url: str = DEFAULT_BASE_URL
+    anthropic_key_header: KeyHeader = KeyHeader.AUTHORIZATION
     model_key_present: bool = field(default=False, compare=False)
 
     @property
@@ -117,6 +130,16 @@ def _engine_address(text: str) -> str:
     return text
 
 
+def _http_address(text: str) -> str:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must start with https:// or http:// and name a host")
+    if parts.username is not None or parts.query or parts.fragment or not text.isascii():
+        raise ValueError("must be an address without user, ? and #")
+    _ = parts.port  # raises ValueError for nonsense
+    return text.strip().rstrip("/")
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", "LOG_LEVEL", _choice(LogLevel), "debug, info, warning or error"),
     Setting("runtime", "NANOCLAW_RUNTIME", _choice(Runtime), "docker, or process (no sandbox)"),
@@ -136,6 +159,10 @@ SETTINGS: tuple[Setting, ...] = (
             "true: fonts for Chinese, Japanese and Korean in the agent image"),
     Setting("assistant_name", "ASSISTANT_NAME", str, "name of the first agent"),
     Setting("provider", "NANOCLAW_PROVIDER", str, "model provider of new agents"),
+    Setting("anthropic_base_url", "ANTHROPIC_BASE_URL", _http_address,
+            "address of the Messages API that the vault passes requests to"),
+    Setting("anthropic_key_header", "NANOCLAW_KEY_HEADER", _choice(KeyHeader),
+            "header for an API key: authorization, or x-api-key for endpoints that want it"),
 )  # fmt: skip
 
 
@@ -167,6 +194,8 @@ def host_environment() -> Mapping[str, str]:
 
 
 MODEL_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+KEY_FILES = ("anthropic-api-key", "anthropic-auth-token")
+"""Below ``secrets/``."""
 
 
 def default_home(environment: Mapping[str, str]) -> Path:
@@ -204,7 +233,9 @@ def load_config(
             if text:
                 values[setting.key] = _parse(setting, text, source)
                 break
-    values["model_key_present"] = any(environment.get(k) or env_file.get(k) for k in MODEL_KEYS)
+    values["model_key_present"] = any(
+        environment.get(k) or env_file.get(k) for k in MODEL_KEYS
+    ) or any((paths.secrets / name).is_file() for name in KEY_FILES)
     known = {item.name for item in fields(HostConfig)}
     return replace(config, **{key: value for key, value in values.items() if key in known})
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from nanoclaw.supervise.state import RestartPolicy
 
 PRELOAD = "nanoclaw.process.preload"
-INTAKE, WORK = 1, 2
-"""Stop phases: what lets messages in goes first, so that the others finish what they have."""
+INTAKE, WORK, GUARD = 1, 2, 3
+"""Stop phases: what lets messages in goes first, so that the others finish what they have; agents
+that are stopped with the host may need their door until the end."""
 
 
 def _preflight(context: ChildContext) -> None:
@@ -55,6 +56,12 @@ def _admin(context: ChildContext) -> None:
     admin.run(context)
 
 
+def _vault(context: ChildContext) -> None:
+    from nanoclaw.process import vault
+
+    vault.run(context)
+
+
 PREFLIGHT = ChildSpec("preflight", _preflight)
 """Runs to its end before those that need the state start; what it refuses, the host refuses."""
 
@@ -64,6 +71,7 @@ CHILDREN: tuple[ChildSpec, ...] = (
     ChildSpec("delivery", _delivery, stop_phase=WORK, needed_for_ready=True),
     ChildSpec("sweep", _sweep, stop_phase=WORK, stop_seconds=20),
     ChildSpec("admin", _admin, stop_phase=WORK),
+    ChildSpec("vault", _vault, stop_phase=GUARD, stop_seconds=8, on_demand=True),
 )
 """In the order of starting. ``builder`` is not here: ``sweep`` starts it for one image build."""
 

@@ -308,18 +308,23 @@ class StopContainers:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class DoorsChanged:
+    """Sweep to vault: the table of doors is different; a request is answered when they are open."""
+
+
 Frame = (
     Hello | Ok | Unsupported | Refused | Cancel | Inbound | Committed | Action | ActionResult
     | Metadata | DeliveryUpdate | Deliver | Delivered | DeliveryFailed | DeliveryStatus
     | DeliveryKnown | SetTyping | Subscribe | OpenDm | ResolveName | Resolved | SyncConversations
-    | Conversations | Wake | StopContainers
+    | Conversations | Wake | StopContainers | DoorsChanged
 )  # fmt: skip
 
 FRAMES: tuple[type[Frame], ...] = (
     Hello, Ok, Unsupported, Refused, Cancel, Inbound, Committed, Action, ActionResult, Metadata,
     DeliveryUpdate, Deliver, Delivered, DeliveryFailed, DeliveryStatus, DeliveryKnown, SetTyping,
     Subscribe, OpenDm, ResolveName, Resolved, SyncConversations, Conversations, Wake,
-    StopContainers,
+    StopContainers, DoorsChanged,
 )  # fmt: skip
 
 

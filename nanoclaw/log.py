@@ -14,8 +14,8 @@ from contract.clock import to_text, utc_now
 from nanoclaw.config import HostConfig
 
 KEYS = (
-    "channel", "session", "group", "message_id", "container", "child", "attempt", "count", "ms",
-    "reason",
+    "channel", "session", "group", "message_id", "container", "child", "model", "status", "tokens",
+    "attempt", "count", "ms", "reason",
 )  # fmt: skip
 LOG_NAME = "nanoclaw.log"
 MAX_LOG_BYTES = 10 * 1024 * 1024

@@ -14,6 +14,8 @@ from nanoclaw.errors import ConfigError
 MAX_SOCKET_PATH_BYTES = 100
 """sockaddr_un holds 108 bytes on Linux and 104 on macOS; the rest is room for a suffix."""
 
+DOOR_NAME_BYTES = len("/0a1b2c3d/vault.sock")
+
 PRIVATE_MODE = 0o700
 
 
@@ -71,6 +73,14 @@ class HostPaths:
         return self.run / "bell"
 
     @property
+    def doors(self) -> Path:
+        """One folder per open door, mounted into its container; its socket's path must be short."""
+        folder = self.run / "d"
+        if len(os.fsencode(folder)) + DOOR_NAME_BYTES <= MAX_SOCKET_PATH_BYTES:
+            return folder
+        return self._stand_in("d")
+
+    @property
     def status_file(self) -> Path:
         return self.run / "status.json"
 
@@ -107,10 +117,13 @@ class HostPaths:
         path = self.run / f"{name}.sock"
         if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
             return path
+        return self._stand_in(f"{name}.sock")
+
+    def _stand_in(self, name: str) -> Path:
         runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
         if runtime_dir and len(os.fsencode(runtime_dir)) < MAX_SOCKET_PATH_BYTES - 40:
-            return Path(runtime_dir) / f"nanoclaw-{self.slug}-{name}.sock"
-        return Path(f"/tmp/nanoclaw-{os.getuid()}") / f"{self.slug}-{name}.sock"
+            return Path(runtime_dir) / f"nanoclaw-{self.slug}-{name}"
+        return Path(f"/tmp/nanoclaw-{os.getuid()}") / f"{self.slug}-{name}"
 
     def ensure(self) -> None:
         """Creates the folders that every process counts on; raises ConfigError with the reason."""

@@ -5,23 +5,24 @@ everything that was in the turn, so that the host can see where an answer came f
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
 from contract.address import Address
 from contract.content import ChatOut
 from contract.content import dump as dump_content
-from contract.ids import new_id
+from contract.ids import derived_id, new_id
 from contract.inbound.row import InboundRow, MessageKind
 from contract.jsontext import dump
 from contract.outbound.row import NewOutbound
 from runner.change import Change
-from runner.decide import CommandReply, TurnPlan, routing_row
+from runner.decide import TurnPlan, routing_row
 from runner.errors import Trouble
 from runner.incoming import Incoming
+from runner.provenance import provenance_of
+from runner.providers.base import Origin
 from runner.reply import Outgoing, ReplyPlan
 from runner.store import CURRENT_BATCH
-
-MAX_TAINT = 1000
 
 TEXTS = {
     Trouble.QUOTA: "The usage limit is reached. Please try again later.",
@@ -30,64 +31,95 @@ TEXTS = {
     Trouble.OVERLOADED: "The model is overloaded just now. Please send your message again later.",
     Trouble.NETWORK: "The model could not be reached. Please send your message again later.",
     Trouble.REFUSAL: "This was declined by the safety system.",
-    Trouble.TOO_LARGE: "The conversation became too large. Start a new one with /clear.",
+    Trouble.TOO_LARGE: "The conversation became too large and was started anew. "
+    "My memory files are untouched; please send your message again.",
     Trouble.CONFIG: "The agent is not set up correctly. The operator has to look at the log.",
     Trouble.OVERTIME: "This took longer than allowed and was stopped.",
     Trouble.UNEXPECTED: "Something went wrong. The operator finds it in the log",
 }
 """What the chat reads, after ``Error: `` (R-315): no internals, and what to do."""
+STILL_TRYING_TEXT = "The model does not answer just now. I keep trying."
+UNDELIVERED_TEXT = (
+    "Error: The agent's answer could not be delivered, because it did not say to whom it goes. "
+    "Please ask again."
+)
+MAX_SHOWN = 300
 
 
-def chat_row(message: Outgoing, rows: Iterable[InboundRow], now: datetime) -> NewOutbound:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A trouble in words: ``reference`` is in the log, ``shown`` is what the chat may also read."""
+
+    trouble: Trouble
+    reference: str = ""
+    shown: str = ""
+
+
+def chat_row(
+    message: Outgoing, rows: Iterable[InboundRow], now: datetime, message_id: str | None = None
+) -> NewOutbound:
     """``rows`` are what the turn was about; the first gives the chain."""
-    about = tuple(rows)
-    taints = dict.fromkeys(row.taint for row in about if row.taint)
+    provenance = provenance_of(tuple(rows))
     return NewOutbound(
-        id=new_id("msg"),
+        id=message_id or new_id("msg"),
         kind=MessageKind.CHAT,
         timestamp=now,
         content=dump_content(ChatOut(text=message.text)),
         address=message.address,
         in_reply_to=message.in_reply_to,
-        taint=",".join(taints)[:MAX_TAINT] or None,
-        chain_id=about[0].chain_id if about else None,
-        hop=about[0].hop if about else 0,
+        taint=provenance.taint,
+        chain_id=provenance.chain_id,
+        hop=provenance.hop,
     )
 
 
-def trouble_row(
-    trouble: Trouble, to: InboundRow, now: datetime, reference: str = ""
-) -> NewOutbound:
-    """``reference`` is in the log, so that an operator finds what the chat does not show."""
-    text = TEXTS[trouble]
-    if trouble is Trouble.UNEXPECTED:
-        text += f" (reference {reference})." if reference else "."
-    return chat_row(Outgoing(to.address, f"Error: {text}", to.id), (to,), now)
+def notice_row(text: str, to: InboundRow, now: datetime) -> NewOutbound:
+    """A sentence of ours as the answer to a row."""
+    return chat_row(Outgoing(to.address, text, to.id), (to,), now)
 
 
-def claim_change(plan: TurnPlan, continuation_key: str, now: datetime) -> Change:
+def trouble_row(told: Told, to: InboundRow, now: datetime) -> NewOutbound:
+    """The sentence of R-315, to where ``to`` came from."""
+    text = TEXTS[told.trouble]
+    if told.trouble is Trouble.UNEXPECTED:
+        text += f" (reference {told.reference})." if told.reference else "."
+    if told.shown:
+        text += f" {' '.join(told.shown[:MAX_SHOWN].split())}"
+    return notice_row(f"Error: {text}", to, now)
+
+
+def claim_change(plan: TurnPlan, now: datetime) -> Change:
     """The first transaction of a turn: claims, what is passed over, answers to commands."""
-    state: list[tuple[str, str | None]] = []
-    if plan.forget:
-        state.append((continuation_key, None))
-    if plan.items:
-        state.append((CURRENT_BATCH, current_batch(plan.items)))
     return Change(
-        claim=tuple(item.row.id for item in plan.items),
+        claim=tuple(item.row.id for item in (*plan.items, *plan.commands)),
         complete=plan.settle,
-        messages=tuple(_command_row(reply, now) for reply in plan.replies),
-        state=tuple(state),
+        messages=tuple(notice_row(reply.text, reply.row, now) for reply in plan.replies),
+        state=((CURRENT_BATCH, current_batch(plan.items)),) if plan.items else (),
     )
 
 
 def answer_rows(
-    plan: ReplyPlan, items: tuple[Incoming, ...], now: datetime
+    plan: ReplyPlan, items: tuple[Incoming, ...], now: datetime, origin: Origin | None = None
 ) -> tuple[NewOutbound, ...]:
-    """The messages of a result; the routing row comes first, for the chain."""
+    """The messages of an answer; the routing row comes first, for the chain.
+
+    With an origin the ids follow from it, so that an answer which is said again after a kill
+    writes nothing.
+    """
     routing = routing_row(items)
     rows = [row for row in (item.row for item in items) if row is not routing]
     about = rows if routing is None else [routing, *rows]
-    return tuple(chat_row(message, about, now) for message in plan.messages)
+    return tuple(
+        chat_row(message, about, now, _block_id(origin, message.block)) for message in plan.messages
+    )
+
+
+def settled(items: tuple[Incoming, ...]) -> Change:
+    """What is written when these rows are done, whatever the answer was."""
+    return Change(
+        complete=tuple(item.row.id for item in items),
+        state=tuple(pair for item in items for pair in item.on_settled),
+    )
 
 
 def current_batch(items: tuple[Incoming, ...]) -> str:
@@ -105,6 +137,5 @@ def current_batch(items: tuple[Incoming, ...]) -> str:
     )
 
 
-def _command_row(reply: CommandReply, now: datetime) -> NewOutbound:
-    message = Outgoing(reply.row.address, reply.text, reply.row.id)
-    return chat_row(message, (reply.row,), now)
+def _block_id(origin: Origin | None, block: int) -> str | None:
+    return None if origin is None else derived_id("msg", origin.at, f"{origin.seed}/{block}")

@@ -12,10 +12,16 @@ from contract.outbound.row import NewOutbound
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Ids are inbound ids. ``state`` pairs a key with its new value; None deletes it."""
+    """Ids are inbound ids. ``state`` pairs a key with its new value; None deletes it.
+
+    ``defaults`` are written only where the key is empty. ``forget_effects``: the turn is over and
+    its tool calls are on record, so nobody asks any more what they did.
+    """
 
     claim: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
     messages: tuple[NewOutbound, ...] = ()
     state: tuple[tuple[str, str | None], ...] = ()
+    defaults: tuple[tuple[str, str], ...] = ()
+    forget_effects: bool = False

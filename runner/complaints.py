@@ -1,15 +1,19 @@
-"""Remembers which agents were told of an error a short while ago.
+"""Remembers who was told of an error a short while ago.
 
 Two agents that answer each other's error messages never stop (R-92), so one complaint per agent
-and ten minutes is enough. People are always told.
+and ten minutes is enough. People are always told, until three turns in a row have failed for a
+reason that only the operator can cure; then once per chat and ten minutes as well (R-317).
 """
 
 from collections.abc import Callable
 
 from contract.address import AGENT_CHANNEL, Address
+from runner.errors import Trouble
 
 QUIET_SECONDS = 600.0
 MAX_REMEMBERED = 100
+LASTING_AFTER = 3
+_OPERATORS_WORK = frozenset({Trouble.AUTH, Trouble.BILLING, Trouble.CONFIG})
 
 
 class Complaints:
@@ -17,17 +21,26 @@ class Complaints:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._told: dict[str | None, float] = {}
+        self._told: dict[tuple[str | None, str | None], float] = {}
+        self._in_a_row = 0
 
     def is_tiresome(self, address: Address) -> bool:
-        """True for an agent that heard a complaint within the last ten minutes."""
-        if address.channel_type != AGENT_CHANNEL:
+        """True for whoever heard a complaint within the last ten minutes and needs no second."""
+        lasting = self._in_a_row > LASTING_AFTER
+        if address.channel_type != AGENT_CHANNEL and not lasting:
             return False
-        told = self._told.get(address.platform_id)
+        told = self._told.get((address.channel_type, address.platform_id))
         return told is not None and self._clock() - told < QUIET_SECONDS
 
     def note(self, address: Address) -> None:
-        if address.channel_type == AGENT_CHANNEL:
-            if len(self._told) >= MAX_REMEMBERED:
-                self._told.clear()
-            self._told[address.platform_id] = self._clock()
+        """They are told now."""
+        if len(self._told) >= MAX_REMEMBERED:
+            self._told.clear()
+        self._told[address.channel_type, address.platform_id] = self._clock()
+
+    def turn_failed(self, trouble: Trouble) -> None:
+        """Comes before the question whether to tell."""
+        self._in_a_row = self._in_a_row + 1 if trouble in _OPERATORS_WORK else 0
+
+    def turn_went_well(self) -> None:
+        self._in_a_row = 0

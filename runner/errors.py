@@ -59,12 +59,16 @@ class GiveUpError(RunnerError):
 
 
 class ProviderError(RunnerError):
-    """A turn could not be finished. ``detail`` goes to the log only."""
+    """A turn could not be finished. ``detail`` goes to the log only.
 
-    def __init__(self, trouble: Trouble, detail: str) -> None:
-        super().__init__(trouble, detail)
+    ``shown`` may stand behind the chat's sentence: when a limit ends, why something was declined.
+    """
+
+    def __init__(self, trouble: Trouble, detail: str, shown: str = "") -> None:
+        super().__init__(trouble, detail, shown)
         self.trouble = trouble
         self.detail = detail
+        self.shown = shown
 
     def __str__(self) -> str:
         return f"{self.trouble}: {self.detail}"

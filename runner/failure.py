@@ -6,14 +6,16 @@ new one; otherwise they are settled together with one sentence to the person who
 """
 
 import logging
+from dataclasses import replace
 from typing import assert_never
 
 from contract.clock import utc_now
 from contract.ids import new_id
-from runner.answer import trouble_row
+from runner.answer import Told, settled, trouble_row
 from runner.change import Change
 from runner.complaints import Complaints
 from runner.decide import (
+    FailureDecision,
     FailureFacts,
     RetryFresh,
     SettleSilently,
@@ -26,6 +28,7 @@ from runner.incoming import Incoming
 from runner.log import fields
 from runner.providers.base import Provider
 from runner.store import CURRENT_BATCH, Store
+from runner.turn.conversation import Conversation
 
 _log = logging.getLogger(__name__)
 
@@ -36,57 +39,74 @@ class FailureDesk:
     """Remembers which rows had their second chance."""
 
     def __init__(
-        self, store: Store, provider: Provider, continuation_key: str, complaints: Complaints
+        self,
+        store: Store,
+        provider: Provider,
+        conversation: Conversation,
+        complaints: Complaints,
     ) -> None:
         self._store = store
         self._provider = provider
-        self._key = continuation_key
+        self._conversation = conversation
         self._complaints = complaints
         self._retried: set[str] = set()
 
-    async def settle(
-        self, error: Exception, items: tuple[Incoming, ...], continuation: str | None
-    ) -> str | None:
-        """The continuation that is left afterwards."""
+    async def settle(self, error: Exception, items: tuple[Incoming, ...]) -> None:
+        """Afterwards the rows are free again or done."""
         reference = new_id("err")
         _log.error(
             "query failed",
             extra=fields(message=reference, count=len(items), reason=type(error).__name__),
             exc_info=error,
         )
+        trouble = error.trouble if isinstance(error, ProviderError) else Trouble.UNEXPECTED
+        decision = self._decide(error, trouble, items)
         ids = tuple(item.row.id for item in items)
-        routing = routing_row(items)
-        decision = decide_failure(
-            FailureFacts(
-                session_invalid=self._provider.is_session_invalid(error),
-                has_continuation=continuation is not None,
-                retried=not ids or not self._retried.isdisjoint(ids),
-                routing=routing,
-                notified_agent=routing is not None
-                and self._complaints.is_tiresome(routing.address),
-            )
-        )
-        forget = ((self._key, None),)
-        batch = ((CURRENT_BATCH, None),)
+        state = ((CURRENT_BATCH, None),)
         match decision:
             case RetryFresh():
                 _log.warning("stored conversation is unusable, starting a new one")
                 self._note_retried(ids)
-                await self._store.apply(Change(release=ids, state=(*forget, *batch)))
-                return None
-            case TellUser(row, forgotten):
-                trouble = error.trouble if isinstance(error, ProviderError) else Trouble.UNEXPECTED
-                message = trouble_row(trouble, row, utc_now(), reference)
+                await self._apply(Change(release=ids, state=state), forget=True)
+            case TellUser(row, forget):
+                shown = error.shown if isinstance(error, ProviderError) else ""
+                message = trouble_row(Told(trouble, reference, shown), row, utc_now())
                 self._complaints.note(row.address)
-                state = (*forget, *batch) if forgotten else batch
-                await self._store.apply(Change(complete=ids, messages=(message,), state=state))
-            case SettleSilently(forgotten, reason):
+                change = replace(settled(items), messages=(message,))
+                await self._apply(replace(change, state=(*change.state, *state)), forget=forget)
+            case SettleSilently(forget, reason):
                 _log.info("nobody was told", extra=fields(message=reference, reason=reason))
-                state = (*forget, *batch) if forgotten else batch
-                await self._store.apply(Change(complete=ids, state=state))
+                change = settled(items)
+                await self._apply(replace(change, state=(*change.state, *state)), forget=forget)
             case _:
                 assert_never(decision)
-        return None if forgotten else continuation
+
+    def _decide(
+        self, error: Exception, trouble: Trouble, items: tuple[Incoming, ...]
+    ) -> FailureDecision:
+        self._complaints.turn_failed(trouble)
+        ids = [item.row.id for item in items]
+        routing = routing_row(items)
+        if routing is not None and routing.address.is_empty:
+            routing = None
+        return decide_failure(
+            FailureFacts(
+                session_invalid=self._provider.is_session_invalid(error),
+                has_continuation=self._conversation.continuation is not None,
+                retried=not ids or not self._retried.isdisjoint(ids),
+                routing=routing,
+                notified=routing is not None and self._complaints.is_tiresome(routing.address),
+                trouble=trouble,
+            )
+        )
+
+    async def _apply(self, change: Change, *, forget: bool) -> None:
+        if not forget:
+            await self._store.apply(change)
+            return
+        await self._conversation.archive()
+        await self._store.apply(self._conversation.forgetting(change))
+        self._conversation.forget()
 
     def _note_retried(self, ids: tuple[str, ...]) -> None:
         if len(self._retried) > MAX_REMEMBERED:

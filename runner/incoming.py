@@ -7,26 +7,41 @@ breaks a limit becomes a sentence about it, because the row must be settled like
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from contract.address import AGENT_CHANNEL
+from contract.address import AGENT_CHANNEL, Address
 from contract.commands import Command, parse_command
 from contract.content import ChatIn, InboundContent, TaskIn, parse_inbound
 from contract.errors import BadContent
 from contract.inbound.row import InboundRow, MessageKind
 
 _CHAT_KINDS = frozenset({MessageKind.CHAT, MessageKind.CHAT_SDK})
+SYSTEM_SENDER = "system"
 _UNREADABLE = "(This message was too large to be read.)"
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """``row.content`` is not looked at again."""
+    """``row.content`` is not looked at again.
+
+    ``notes`` go to the agent with it; ``silent``: they are all that the agent is told of it.
+    ``on_settled`` is written into ``session_state`` when the row is settled. ``from_system``: a
+    note of the host, not a person's words (R-96).
+    """
 
     row: InboundRow
     content: InboundContent
+    from_system: bool = False
+    notes: tuple[str, ...] = ()
+    silent: bool = False
+    on_settled: tuple[tuple[str, str | None], ...] = ()
 
     @property
     def is_chat(self) -> bool:
         return self.row.kind in _CHAT_KINDS
+
+    @property
+    def is_from_people(self) -> bool:
+        """A chat message that asks for an answer; another agent counts (R-89)."""
+        return self.is_chat and self.row.trigger and not self.from_system
 
     @property
     def text(self) -> str:
@@ -38,15 +53,33 @@ class Incoming:
         return ""
 
     @property
+    def script(self) -> str | None:
+        """What decides whether a task runs; other rows pass unchanged (R-100)."""
+        return self.content.script or None if isinstance(self.content, TaskIn) else None
+
+    @property
     def command(self) -> Command | None:
         """A slash command of a person; tasks and other agents never command (R-74)."""
         if not self.is_chat or self.row.address.channel_type == AGENT_CHANNEL:
             return None
+        if not isinstance(self.content, ChatIn):
+            return None
         return parse_command(self.text)
 
 
-def read_incoming(rows: Iterable[InboundRow]) -> tuple[Incoming, ...]:
-    return tuple(Incoming(row, _content(row)) for row in rows)
+def read_incoming(rows: Iterable[InboundRow], own_group: str = "") -> tuple[Incoming, ...]:
+    """``own_group`` is this agent's group id, by which notes of the host are known."""
+    own = Address(AGENT_CHANNEL, own_group)
+    return tuple(_incoming(row, own) for row in rows)
+
+
+def _incoming(row: InboundRow, own: Address) -> Incoming:
+    content = _content(row)
+    origin = Address(row.address.channel_type, row.address.platform_id)
+    from_system = (
+        origin == own and isinstance(content, ChatIn) and content.sender_id == SYSTEM_SENDER
+    )
+    return Incoming(row, content, from_system)
 
 
 def _content(row: InboundRow) -> InboundContent:

@@ -8,19 +8,28 @@ one, which has another lease.
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
-from contract.address import Address
 from contract.clock import utc_now
 from contract.errors import SessionFileBusy, SessionFileMissing
 from contract.inbound.reader import PendingBatch
+from contract.inbound.row import InboundRow
 from contract.killpoint import reached
 from runner.answer import claim_change
 from runner.change import Change
 from runner.complaints import Complaints
-from runner.decide import BatchFacts, EndQuery, Stream, TurnPlan, Wait, decide_batch
+from runner.decide import (
+    BatchDecision,
+    BatchFacts,
+    EndQuery,
+    Stream,
+    TurnPlan,
+    Wait,
+    decide_batch,
+)
 from runner.errors import (
     ENDS_THE_PROCESS,
     GiveUpError,
@@ -33,13 +42,19 @@ from runner.heartbeat import Heartbeat
 from runner.incoming import Incoming, read_incoming
 from runner.log import fields
 from runner.patience import Patience
-from runner.prompt import PromptFacts, build_prompt
 from runner.providers.base import Prompt, Provider, QueryInput
 from runner.query import OpenQuery, QueryContext
 from runner.settings import Settings
-from runner.store import Store, continuation_key
+from runner.store import Store
+from runner.toolbox.base import Toolbox
+from runner.turn.beat import Beat
+from runner.turn.beside import Beside, BesideParts
+from runner.turn.conversation import Conversation, quietly
+from runner.turn.current import CurrentTurn, DeskView, SkillBody
+from runner.turn.notes import PendingNotes
+from runner.turn.prompting import PromptMaker
+from runner.turn.system_rows import SystemRows
 from runner.wakeup import Wakeup
-from runner.zone import find_zone
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +69,19 @@ CLOSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class LoopParts:
-    """What ``program`` has built."""
+    """What ``program`` has built. Without the optional ones there are no tools and no skills."""
 
     settings: Settings
     store: Store
     provider: Provider
     wakeup: Wakeup
     heartbeat: Heartbeat
+    current: CurrentTurn = field(default_factory=CurrentTurn)
+    desk: DeskView | None = None
+    toolbox: Toolbox | None = None
+    skill_body: SkillBody | None = None
+    environment: Mapping[str, str] | None = None
+    """What scripts of tasks get (R-101); None: what this process has."""
 
 
 class Loop:
@@ -68,21 +89,43 @@ class Loop:
 
     def __init__(self, parts: LoopParts) -> None:
         clock = asyncio.get_running_loop().time
+        self._parts = parts
         self._settings = parts.settings
         self._store = parts.store
         self._provider = parts.provider
-        self._wakeup = parts.wakeup
-        self._heartbeat = parts.heartbeat
         self._clock = clock
         self._patience = Patience(clock)
-        key = continuation_key(self._settings.provider)
+        self._beat = Beat(parts.heartbeat)
+        self._conversation = Conversation(parts.provider, self._settings.provider)
         complaints = Complaints(clock)
-        self._failures = FailureDesk(self._store, self._provider, key, complaints)
+        notes = PendingNotes()
+        self._failures = FailureDesk(self._store, self._provider, self._conversation, complaints)
         self._context = QueryContext(
-            self._store, self._heartbeat, key, self._wakeup.ring, complaints
+            store=self._store,
+            beat=self._beat,
+            ring=parts.wakeup.ring,
+            complaints=complaints,
+            conversation=self._conversation,
+            current=parts.current,
+            notes=notes,
+            desk=parts.desk,
+        )
+        self._prompts = PromptMaker(
+            self._settings, self._store, notes, parts.skill_body, self._provider.commands
+        )
+        self._system = SystemRows(self._store, parts.desk, self._settings.paths.inbound_db, clock)
+        self._beside = Beside(
+            BesideParts(
+                self._settings.paths,
+                parts.environment,
+                self._provider,
+                self._store,
+                self._beat,
+                self._conversation,
+                parts.wakeup.ring,
+            )
         )
         self._open: OpenQuery | None = None
-        self._continuation: str | None = None
         self._first_poll = True
         self._next_due: datetime | None = None
         self._last_activity = clock()
@@ -90,16 +133,17 @@ class Loop:
         self._stopping = False
 
     async def run(self) -> None:
-        self._heartbeat.touch()
+        self._parts.heartbeat.touch()
+        wakeup = self._parts.wakeup
         try:
-            self._continuation = await self._store.start(self._settings.provider)
+            self._conversation.adopt(await self._store.start(self._settings.provider))
             while not self._stopping:
-                self._wakeup.clear()
+                wakeup.clear()
                 wait_seconds = await self._guarded_tick()
                 if wait_seconds is None:
                     _log.info("idle for long enough, leaving")
                     return
-                await self._wakeup.wait(wait_seconds)
+                await wakeup.wait(wait_seconds)
         except GiveUpError:
             if not self._stopping:
                 raise
@@ -110,7 +154,7 @@ class Loop:
         """Claims stay as they are (R-4); the next container takes the rows up again."""
         self._stopping = True
         self._store.stop_retrying()
-        self._wakeup.ring()
+        self._parts.wakeup.ring()
 
     async def _guarded_tick(self) -> float | None:
         try:
@@ -130,17 +174,14 @@ class Loop:
     async def _tick(self) -> float | None:
         """One look at everything; how long nothing needs us, None for "leave"."""
         await self._settle_closed_query()
+        await self._look_beside()
         self._expire_turn()
         stream = self._stream_state()
         batch = await self._read_batch(stream)
-        decision = decide_batch(
-            BatchFacts(
-                items=read_incoming(batch.rows),
-                omitted=batch.omitted,
-                stream=stream,
-                turn_running=self._turn_running,
-            )
-        )
+        decision = self._decide(batch.rows, batch.omitted, stream)
+        if isinstance(decision, Wait) and stream in (Stream.NONE, Stream.OPEN):
+            late = await self._system.late_answers()
+            decision = self._decide(late, (), stream)
         match decision:
             case Wait():
                 return await self._rest()
@@ -154,7 +195,22 @@ class Loop:
             case _:
                 assert_never(decision)
 
+    def _decide(
+        self, rows: tuple[InboundRow, ...], omitted: tuple[str, ...], stream: Stream
+    ) -> BatchDecision:
+        return decide_batch(
+            BatchFacts(
+                items=read_incoming(rows, self._settings.session.agent_group_id),
+                omitted=omitted,
+                stream=stream,
+                turn_running=self._turn_running or self._beside.compacting,
+                commands=self._provider.commands,
+            )
+        )
+
     def _stream_state(self) -> Stream:
+        if self._beside.compacting:
+            return Stream.ENDING
         if self._open is None:
             return Stream.NONE
         if self._open.ending:
@@ -174,53 +230,68 @@ class Loop:
     async def _carry_out(self, plan: TurnPlan) -> None:
         self._last_activity = self._clock()
         self._clean_wanted = True
-        await self._store.apply(claim_change(plan, self._context.continuation_key, utc_now()))
+        change = claim_change(plan, utc_now())
+        if plan.forget:
+            await self._conversation.archive()
+            change = self._conversation.forgetting(change)
+        await self._store.apply(change)
         reached("runner.claimed")
         if plan.forget:
-            self._continuation = None
-        if plan.interrupt and self._open is not None:
-            self._open.interrupt()
-        if plan.items:
-            await self._hand_over(plan)
+            self._conversation.forget()
+            await self._reset_toolbox()
+        if plan.interrupt:
+            self._interrupt()
+        if plan.commands:
+            self._beside.take_commands(plan.commands)
+        passed = self._beside.hold_back(plan)
+        await self._hand_over(passed.items, passed.omitted)
 
-    async def _hand_over(self, plan: TurnPlan) -> None:
+    async def _look_beside(self) -> None:
+        """Hands over what scripts have let through, as soon as the stream takes it."""
+        self._beside.raise_failure()
+        for error, items in self._beside.failed():
+            if isinstance(error, ENDS_THE_PROCESS):
+                raise error
+            await self._failures.settle(error, items)
+        if self._stream_state() in (Stream.NONE, Stream.OPEN):
+            passed = self._beside.passed()
+            await self._hand_over(passed.items, passed.omitted)
+
+    async def _hand_over(self, items: tuple[Incoming, ...], omitted: int) -> None:
         """The rows are claimed: they reach the provider, are freed, or are settled as failed."""
-        ids = tuple(item.row.id for item in plan.items)
+        if not items:
+            return
         try:
-            prompt = await self._prompt(plan)
+            made = await self._prompts.make(items, omitted)
             if self._open is None:
-                self._open = self._open_query(prompt, plan.items)
+                self._open = self._open_query(made.prompt, items)
             else:
-                self._open.push(prompt, plan.items)
+                self._open.push(made.prompt, items)
+            self._prompts.note_told(made)
         except QueryEndedError:
-            await self._store.apply(Change(release=ids))
-            self._wakeup.ring()
+            await self._store.apply(Change(release=tuple(item.row.id for item in items)))
+            self._parts.wakeup.ring()
         except ENDS_THE_PROCESS:
             raise
         except Exception as error:  # noqa: BLE001 the loop's door: these rows fail, not the agent
-            self._continuation = await self._failures.settle(error, plan.items, self._continuation)
+            await self._failures.settle(error, items)
         reached("runner.turn_started")
 
     def _open_query(self, prompt: Prompt, items: tuple[Incoming, ...]) -> OpenQuery:
+        known = self._conversation
         query = self._provider.query(
-            QueryInput(prompt, self._continuation, self._settings.paths.workspace)
+            QueryInput(prompt, known.continuation, self._settings.paths.workspace, known.foreign)
         )
-        return OpenQuery(query, items, self._continuation, self._context)
+        return OpenQuery(query, items, self._context)
 
-    async def _prompt(self, plan: TurnPlan) -> Prompt:
-        destinations = await self._store.destinations()
-        zone_name, zone = find_zone(self._settings.session.timezone)
-        facts = PromptFacts(
-            zone_name=zone_name,
-            zone=zone,
-            omitted=plan.omitted,
-            names={
-                Address(d.address.channel_type, d.address.platform_id): d.name
-                for d in reversed(destinations)  # of several names, the first one counts
-            },
-            files_dir=str(self._settings.paths.in_dir),
-        )
-        return build_prompt(plan.items, facts)
+    def _interrupt(self) -> None:
+        if self._open is not None and self._open.turn_running:
+            self._open.interrupt()
+        self._beside.stop()
+
+    async def _reset_toolbox(self) -> None:
+        if self._parts.toolbox is not None:
+            await quietly(self._parts.toolbox.reset(), CLOSE_SECONDS, "reset of the tools")
 
     async def _settle_closed_query(self) -> None:
         """A stream that is over: its rows are answered, or the reason is told."""
@@ -229,14 +300,13 @@ class Loop:
             return
         self._open = None
         self._last_activity = self._clock()
-        self._continuation = ended.continuation
         await ended.finish()
         items = ended.waiting_items()
         failure = ended.failure
         if failure is None and items:
             failure = ProviderError(Trouble.UNEXPECTED, "the stream ended without a result")
         if failure is not None:
-            self._continuation = await self._failures.settle(failure, items, self._continuation)
+            await self._failures.settle(failure, items)
 
     def _expire_turn(self) -> None:
         limit = self._settings.session.limits.turn_seconds
@@ -245,8 +315,10 @@ class Loop:
 
     async def _rest(self) -> float | None:
         """Nothing to do: clean up once per quiet spell, and leave when it lasts."""
-        if self._turn_running:
+        if self._busy:
             self._last_activity = self._clock()
+            if self._turn_running and self._has_patient_tool:
+                self._beat.note_sign()
             return self._wait_seconds()
         quiet_for = self._clock() - self._last_activity
         idle_exit = self._settings.idle_exit_seconds
@@ -261,6 +333,9 @@ class Loop:
         waits = [LONGEST_WAIT_SECONDS]
         if self._next_due is not None:
             waits.append((self._next_due - utc_now()).total_seconds() + 0.001)
+        system = self._system.wait_seconds()
+        if system is not None and self._stream_state() in (Stream.NONE, Stream.OPEN):
+            waits.append(system)
         quiet_for = self._clock() - self._last_activity
         if self._turn_running:
             limit = self._settings.session.limits.turn_seconds
@@ -275,12 +350,21 @@ class Loop:
     def _turn_running(self) -> bool:
         return self._open is not None and self._open.turn_running
 
+    @property
+    def _has_patient_tool(self) -> bool:
+        """A question is open or a background command runs; both have a time limit of their own."""
+        return self._parts.toolbox is not None and self._parts.toolbox.busy
+
+    @property
+    def _busy(self) -> bool:
+        """Reasons not to leave (R-94)."""
+        return (
+            self._turn_running or self._provider.busy or self._has_patient_tool or self._beside.busy
+        )
+
     async def _close(self) -> None:
         """Bounded: whatever does not end in time ends with the process."""
         if self._open is not None:
             await self._open.abort()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._provider.close()
-        except Exception as error:  # noqa: BLE001 foreign code, and we are leaving anyway
-            _log.warning("provider did not close", extra=fields(reason=repr(error)))
+        await self._beside.close()
+        await quietly(self._provider.close(), CLOSE_SECONDS, "closing the provider")

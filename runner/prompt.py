@@ -7,27 +7,36 @@ messages form one block (R-108).
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from itertools import groupby
+from pathlib import Path, PurePosixPath
 
 from contract.address import Address
 from contract.content import (
     Attachment,
     ChatIn,
     MessageEdited,
+    QuestionResponse,
     ReactionIn,
     TaskIn,
+    UnknownIn,
     WebhookIn,
 )
-from contract.jsontext import dump
+from contract.inbound.row import MessageKind
+from contract.jsontext import dump, storable
 from runner.incoming import Incoming
+from runner.providers.base import Attachment as File
 from runner.providers.base import Prompt
 
 MAX_WORDS = 256 * 1024
 """Of one message; more is cut, and the model is told."""
 MAX_PAYLOAD = 50_000
+MAX_FILES = 100
+"""Handed over as files; the others are only named."""
+SCRIPT_OUTPUT = "scriptOutput"
+"""Key in a task's content: what the script that gates it has found (R-102)."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
 _CONTROLS = {code: None for code in (*range(32), 127) if chr(code) not in "\t\n"}
@@ -36,29 +45,44 @@ _LINE_BREAKS = str.maketrans({"\n": " ", "\t": " "})
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """``names`` maps an origin without its thread to the destination's name (R-121)."""
+    """``names`` maps an origin without its thread to the destination's name (R-121).
+
+    ``senders`` does so to the display names of other agents (R-115), ``numbers`` the platform's
+    ids of earlier messages to ours (R-116), ``questions`` the ids of cards to what was asked.
+    """
 
     zone_name: str
     zone: tzinfo = UTC
     omitted: int = 0
     names: Mapping[Address, str] = field(default_factory=dict)
     files_dir: str = "/session/in"
+    notes: tuple[str, ...] = ()
+    senders: Mapping[Address, str] = field(default_factory=dict)
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_prompt(items: Iterable[Incoming], facts: PromptFacts) -> Prompt:
     """The formatted text, and the bare words of the rows that woke the agent."""
     rows = tuple(items)
+    shown = tuple(item for item in rows if not item.silent)
     lines = [f'<context timezone="{attribute(facts.zone_name)}" />']
     if facts.omitted:
         lines.append(f'<omitted count="{facts.omitted}" />')
     parts: list[str] = []
-    for is_block, group in groupby(rows, key=_is_message):
+    for is_block, group in groupby(shown, key=_is_message):
         if is_block:
             parts.append(_block([_chat(item, facts) for item in group]))
         else:
             parts += [_other(item, facts) for item in group]
-    words = "\n".join(item.text for item in rows if item.row.trigger and item.text)
-    return Prompt(text="\n".join([*lines, "\n\n".join(parts)]), words=words)
+    words = "\n".join(item.text for item in shown if item.row.trigger and item.text)
+    return Prompt(
+        text=storable("\n".join([*lines, "\n\n".join(parts)])),
+        words=storable(words),
+        ids=tuple(item.row.id for item in rows),
+        notes=(*facts.notes, *(storable(note) for item in rows for note in item.notes)),
+        attachments=tuple(_files(shown, facts))[:MAX_FILES],
+    )
 
 
 def escape(text: str) -> str:
@@ -86,7 +110,7 @@ def _chat(item: Incoming, facts: PromptFacts) -> str:
     assert isinstance(chat, ChatIn)
     attributes = [("id", str(item.row.seq) if item.row.seq else None)]
     attributes += _origin(item, facts)
-    attributes.append(("sender", _sender(chat)))
+    attributes.append(("sender", _sender(item, chat, facts)))
     attributes.append(("time", _time(item, facts)))
     reply = chat.reply_to
     quote = ""
@@ -112,12 +136,19 @@ def _other(item: Incoming, facts: PromptFacts) -> str:
             body = item.content.plain() if payload is None else payload
             return _element("webhook", head, _pretty(body))
         case MessageEdited(message_id=changed, text=text, sender=sender):
-            head += [("message", changed), ("sender", sender or "Unknown")]
+            head = [("id", _number(changed, facts)), *head, ("sender", sender or "Unknown")]
             return _element("message_edit", head, escape(_cut(text)))
         case ReactionIn(message_id=to, emoji=emoji, removed=removed, sender=sender):
-            head = [("to", to), ("sender", sender or "Unknown"), ("emoji", emoji)]
+            head = [("to", _number(to, facts)), *head]
+            head += [("sender", sender or "Unknown"), ("emoji", emoji)]
             head.append(("removed", "true" if removed else None))
             return f"<reaction{_attributes(head)} />"
+        case QuestionResponse() as answer:
+            head += [("action", "ask_user_question"), ("status", "late")]
+            return _element("system_response", head, _compact(_late_answer(answer, facts)))
+        case UnknownIn(extra=extra) if item.row.kind == MessageKind.SYSTEM:
+            head += [(key, str(extra.get(key) or "unknown")) for key in ("action", "status")]
+            return _element("system_response", head, _compact(extra.get("result")))
         case content:
             head = [("kind", item.row.kind), *head, ("time", _time(item, facts))]
             return _element("event", head, _pretty(content.plain()))
@@ -125,13 +156,30 @@ def _other(item: Incoming, facts: PromptFacts) -> str:
 
 def _task_body(task: TaskIn) -> str:
     instructions = f"Instructions:\n{escape(_cut(task.prompt))}"
-    if "scriptOutput" not in task.extra:
+    output = task.extra.get(SCRIPT_OUTPUT)
+    if output is None:
         return instructions
-    return f"Script output:\n{_pretty(task.extra['scriptOutput'])}\n\n{instructions}"
+    return f"Script output:\n{_pretty(output)}\n\n{instructions}"
+
+
+def _late_answer(answer: QuestionResponse, facts: PromptFacts) -> dict[str, object]:
+    """R-172: what was asked, as far as it is still known, and what was chosen by whom."""
+    told: dict[str, object] = {"questionId": answer.question_id}
+    if answer.question_id in facts.questions:
+        told["question"] = facts.questions[answer.question_id]
+    return {**told, "answer": answer.selected_option, "userId": answer.user_id}
+
+
+def _number(platform_id: str, facts: PromptFacts) -> str:
+    """The message's number, by which tools name it; an unknown one keeps its own id."""
+    found = facts.numbers.get(platform_id)
+    return platform_id if found is None else str(found)
 
 
 def _origin(item: Incoming, facts: PromptFacts) -> list[tuple[str, str | None]]:
     address = item.row.address
+    if item.from_system:
+        return [("from", "system")]
     if address.channel_type is None and address.platform_id is None:
         return []
     name = facts.names.get(Address(address.channel_type, address.platform_id))
@@ -139,10 +187,14 @@ def _origin(item: Incoming, facts: PromptFacts) -> list[tuple[str, str | None]]:
     return [("from", name or unknown)]
 
 
-def _sender(chat: ChatIn) -> str:
+def _sender(item: Incoming, chat: ChatIn, facts: PromptFacts) -> str:
+    if chat.sender:
+        return chat.sender
     author = chat.author
     named = (author.full_name, author.user_name) if author is not None else ()
-    return next((name for name in (chat.sender, *named) if name), "Unknown")
+    address = item.row.address
+    agent = facts.senders.get(Address(address.channel_type, address.platform_id))
+    return next((name for name in (*named, agent) if name), "Unknown")
 
 
 def _time(item: Incoming, facts: PromptFacts) -> str | None:
@@ -158,11 +210,32 @@ def _time(item: Incoming, facts: PromptFacts) -> str | None:
 def _attachment(file: Attachment, facts: PromptFacts) -> str:
     kind = attribute(file.type or "file")
     name = attribute(file.name or file.filename or "attachment")
-    if file.local_path:
-        return f"[{kind}: {name} — saved to {facts.files_dir}/{attribute(file.local_path)}]"
+    path = _inside(file.local_path)
+    if path is not None:
+        return f"[{kind}: {name} — saved to {facts.files_dir}/{attribute(str(path))}]"
     if file.url:
         return f"[{kind}: {name} ({attribute(file.url)})]"
     return f"[{kind}: {name}]"
+
+
+def _files(items: tuple[Incoming, ...], facts: PromptFacts) -> Iterator[File]:
+    """What the provider may hand to the model as it is (R-114)."""
+    for item in items:
+        if not isinstance(item.content, ChatIn):
+            continue
+        for file in item.content.attachments:
+            path = _inside(file.local_path)
+            if path is not None:
+                name = file.name or file.filename or path.name
+                yield File(Path(facts.files_dir) / path, storable(name), file.mime_type)
+
+
+def _inside(local_path: str | None) -> PurePosixPath | None:
+    """A path that stays below the folder it is relative to."""
+    if not local_path or "\0" in local_path:
+        return None
+    path = PurePosixPath(storable(local_path))
+    return None if path.is_absolute() or ".." in path.parts or not path.parts else path
 
 
 def _element(tag: str, attributes: list[tuple[str, str | None]], body: str) -> str:
@@ -171,6 +244,10 @@ def _element(tag: str, attributes: list[tuple[str, str | None]], body: str) -> s
 
 def _attributes(pairs: Iterable[tuple[str, str | None]]) -> str:
     return "".join(f' {key}="{attribute(value)}"' for key, value in pairs if value is not None)
+
+
+def _compact(value: object) -> str:
+    return escape(_cut(dump(value), MAX_PAYLOAD))
 
 
 def _pretty(value: object) -> str:

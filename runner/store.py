@@ -9,23 +9,28 @@ transaction.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
-from contract.address import Address, Destination
+from contract.address import Destination
 from contract.clock import utc_now
 from contract.errors import SessionFileBusy, SessionFileMissing
 from contract.inbound import reader
+from contract.inbound.lookup import read_recent_from
 from contract.inbound.row import InboundRow
 from contract.inbound.select import PendingQuery
+from contract.inbound.waiting import read_numbers
 from contract.layout import RunnerPaths
 from contract.outbound.reader import read_outbound
-from contract.outbound.writer import KEEP_NEWEST, open_outbound
+from contract.outbound.writer import KEEP_NEWEST, OutboundWriter, open_outbound
+from runner.address_book import AddressFacts, chat_of, newest_known
 from runner.change import Change
 from runner.errors import GiveUpError
 from runner.lease import Lease
 from runner.log import fields
+from runner.reply import Reply, addressed
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -43,6 +48,9 @@ SETTLED_BEFORE_CLEANING = 64
 
 _LEGACY_KEY = "sdk_session_id"
 CURRENT_BATCH = "current_batch"
+EFFECT_PREFIX = "effect:"
+PARKED_CONTINUATION = "continuation:claude-code"
+"""Where a handle goes that another implementation of our name has left (R-57)."""
 
 
 def continuation_key(provider: str) -> str:
@@ -75,6 +83,17 @@ class Store:
         """One durable transaction, tried again for a while when the file cannot be written."""
         await self._patiently(lambda: self._apply(change))
 
+    async def transact(self, work: Callable[[OutboundWriter, int], _T]) -> _T:
+        """One durable transaction of a tool, under the lease and tried again like ``apply``.
+
+        The number is the highest in ``inbound.db``, for ``write_message``.
+        """
+        return await self._patiently(lambda: self._transact(work))
+
+    async def ask(self, read: Callable[[], _T]) -> _T:
+        """Runs reads of either file in the store's thread, patiently."""
+        return await self._patiently(read)
+
     async def clean(self) -> None:
         """Deletes what the host has taken over; bounded, and nothing when there is little."""
         await self._run(self._clean)
@@ -82,8 +101,26 @@ class Store:
     async def destinations(self) -> tuple[Destination, ...]:
         return await self._patiently(lambda: reader.read_destinations(self._in))
 
-    async def newest_from(self, address: Address) -> InboundRow | None:
-        return await self._patiently(lambda: reader.read_newest_from(self._in, address))
+    async def address_facts(self, reply: Reply, known: AddressFacts) -> AddressFacts:
+        """``known`` with what it takes to address the blocks of this reply."""
+        return await self._patiently(lambda: self._address_facts(reply, known))
+
+    async def system_rows(self) -> tuple[InboundRow, ...]:
+        """Pending answers to questions and requests that nobody has acknowledged (R-98)."""
+        return await self._patiently(self._system_rows)
+
+    async def numbers(self, platform_ids: tuple[str, ...]) -> dict[str, int]:
+        """What the agent calls the messages that the platform calls so (R-116)."""
+        return await self._patiently(lambda: self._numbers(platform_ids))
+
+    async def state(self, keys: Iterable[str]) -> dict[str, str]:
+        """The values of these keys of ``session_state``, where there are any."""
+        wanted = tuple(keys)
+        return await self._patiently(lambda: self._state(wanted))
+
+    async def sent_contents(self, message_ids: tuple[str, ...]) -> dict[str, str]:
+        """Contents of messages of ours that are still in the queue."""
+        return await self._patiently(lambda: self._sent_contents(message_ids))
 
     def stop_retrying(self) -> None:
         """We are asked to leave: whatever cannot be written now is left to the next lease."""
@@ -142,6 +179,44 @@ class Store:
         )
         return reader.read_pending(self._in, query)
 
+    def _address_facts(self, reply: Reply, known: AddressFacts) -> AddressFacts:
+        destinations = reader.read_destinations(self._in)
+        facts = replace(known, destinations=destinations)
+        heard = {chat_of(row.address) for row in known.consumed}
+        chats = [chat for chat in addressed(reply, destinations) if chat not in heard]
+        if not chats:
+            return facts
+        newest = {}
+        for chat in chats:
+            row = newest_known(read_recent_from(self._in, chat), self._acked)
+            if row is not None:
+                newest[chat] = row
+        return replace(facts, newest=newest, session=reader.read_session_routing(self._in))
+
+    def _system_rows(self) -> tuple[InboundRow, ...]:
+        rows = reader.read_system_rows(self._in)
+        if not rows:
+            return ()
+        with read_outbound(self._out) as out:  # other processes acknowledge such rows as well
+            acked = out.acked_ids([row.id for row in rows])
+        return tuple(row for row in rows if row.id not in acked)
+
+    def _numbers(self, platform_ids: tuple[str, ...]) -> dict[str, int]:
+        known = read_numbers(self._in, platform_ids)
+        with read_outbound(self._out) as out:
+            ours = {key: out.find_by_id(sent) for key, sent in known.sent.items()}
+        return {**known.numbers, **{key: row.seq for key, row in ours.items() if row is not None}}
+
+    def _state(self, keys: tuple[str, ...]) -> dict[str, str]:
+        with read_outbound(self._out) as out:
+            found = {key: out.get_state(key) for key in keys}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def _sent_contents(self, message_ids: tuple[str, ...]) -> dict[str, str]:
+        with read_outbound(self._out) as out:
+            rows = {key: out.find_by_id(key) for key in message_ids}
+        return {key: row.content for key, row in rows.items() if row is not None}
+
     def _apply(self, change: Change) -> None:
         self._lease.check()
         now = utc_now()
@@ -153,6 +228,11 @@ class Store:
             out.release(change.release)
             for message in change.messages:
                 out.write_message(message, above)
+            for key, default in change.defaults:
+                if out.get_state(key) is None:
+                    out.set_state(key, default, now)
+            if change.forget_effects:
+                out.delete_states(EFFECT_PREFIX)
             for key, value in change.state:
                 if value is None:
                     out.delete_state(key)
@@ -160,6 +240,13 @@ class Store:
                     out.set_state(key, value, now)
         self._acked.update(change.claim, change.complete)
         self._acked.difference_update(change.release)
+
+    def _transact(self, work: Callable[[OutboundWriter, int], _T]) -> _T:
+        self._lease.check()
+        above = reader.read_max_seq(self._in)
+        with open_outbound(self._out) as out:
+            self._lease.check()
+            return work(out, above)
 
     def _clean(self) -> None:
         settled = len(self._acked) >= SETTLED_BEFORE_CLEANING

@@ -43,7 +43,7 @@ class PendingBatch:
 
 def read_pending(path: Path, query: PendingQuery) -> PendingBatch:
     """The rows of the next batch, oldest first; empty while nothing that wakes is due."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         selection = select_batch(_candidates(conn, path), query)
         rows = [_row_by_id(conn, message_id) for message_id in selection.ids]
         return PendingBatch(
@@ -56,14 +56,14 @@ def read_pending(path: Path, query: PendingQuery) -> PendingBatch:
 
 def read_pending_ids(path: Path) -> frozenset[str]:
     """Ids of all pending rows, due or not; what acknowledgements are compared with (R-43)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         rows = conn.execute("SELECT id FROM messages_in WHERE status = 'pending'")
         return frozenset(row[0] for row in rows)
 
 
 def read_system_rows(path: Path) -> tuple[InboundRow, ...]:
     """Pending answers to questions and requests, oldest first (R-98)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         rows = conn.execute(
             "SELECT * FROM messages_in WHERE status = 'pending' AND kind = 'system' ORDER BY seq"
         )
@@ -81,20 +81,20 @@ def find_cli_response(path: Path, request_id: str) -> InboundRow | None:
 
 
 def read_row(path: Path, message_id: str) -> InboundRow | None:
-    with _reading(path) as conn:
+    with reading(path) as conn:
         return _row_by_id(conn, message_id)
 
 
 def read_row_by_seq(path: Path, seq: int) -> InboundRow | None:
     """The message that the agent calls by this number (R-50)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         row = conn.execute("SELECT * FROM messages_in WHERE seq = ?", (seq,)).fetchone()
         return None if row is None else inbound_row(row)
 
 
 def read_newest_from(path: Path, address: Address) -> InboundRow | None:
     """The last row from the same channel and chat, in whatever thread (R-143)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         row = conn.execute(
             """
             SELECT * FROM messages_in WHERE channel_type = ? AND platform_id = ?
@@ -107,7 +107,7 @@ def read_newest_from(path: Path, address: Address) -> InboundRow | None:
 
 def read_tasks(path: Path) -> tuple[InboundRow, ...]:
     """Live tasks, for each series its newest row, by due time (R-165)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         rows = conn.execute(
             """
             SELECT * FROM messages_in
@@ -122,7 +122,7 @@ def read_tasks(path: Path) -> tuple[InboundRow, ...]:
 
 def read_destinations(path: Path) -> tuple[Destination, ...]:
     """Whom the agent may write to, by name (R-132)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         if not columns(conn, "destinations"):
             return ()
         rows = conn.execute("SELECT * FROM destinations ORDER BY name").fetchall()
@@ -142,7 +142,7 @@ def read_destinations(path: Path) -> tuple[Destination, ...]:
 
 def read_session_routing(path: Path) -> Address:
     """The session's own chat; empty when there is none or the file is old (R-54)."""
-    with _reading(path) as conn:
+    with reading(path) as conn:
         if not columns(conn, "session_routing"):
             return Address()
         row = conn.execute("SELECT * FROM session_routing WHERE id = 1").fetchone()
@@ -152,7 +152,7 @@ def read_session_routing(path: Path) -> Address:
 
 
 def read_max_seq(path: Path) -> int:
-    with _reading(path) as conn:
+    with reading(path) as conn:
         highest: int | None = conn.execute("SELECT max(seq) FROM messages_in").fetchone()[0]
     return highest or 0
 
@@ -161,7 +161,7 @@ def read_delivered(path: Path, message_out_ids: Collection[str]) -> tuple[Delive
     """What the host has recorded about these messages of ours (R-51)."""
     wanted = list(message_out_ids)
     found: list[sqlite3.Row] = []
-    with _reading(path) as conn:
+    with reading(path) as conn:
         for start in range(0, len(wanted), _CHUNK):
             found += conn.execute(
                 """
@@ -174,7 +174,8 @@ def read_delivered(path: Path, message_out_ids: Collection[str]) -> tuple[Delive
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """One read transaction; for this module and ``lookup``."""
     try:
         with open_for_read(path, busy_ms=BUSY_MS) as conn:
             yield conn
@@ -209,7 +210,7 @@ def _row_by_id(conn: sqlite3.Connection, message_id: str) -> InboundRow | None:
 def _find_system_row(path: Path, key: str, value: str) -> InboundRow | None:
     """Only system rows count: a chat message that quotes the id must not answer (V-5)."""
     needle = f"{dump(key)}:{dump(value)}"
-    with _reading(path) as conn:
+    with reading(path) as conn:
         row = conn.execute(
             """
             SELECT * FROM messages_in

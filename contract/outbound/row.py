@@ -83,3 +83,17 @@ class UsageEntry:
     stop_reason: str | None = None
     retries: int = 0
     inbound_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTotal:
+    """Sums over rows of the usage log. ``unpriced``: calls whose price nobody knew (R-320)."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    web_searches: int = 0
+    cost_usd: float = 0.0
+    unpriced: int = 0

@@ -24,6 +24,8 @@ from contract.version import CONTRACT_VERSION
 
 KEEP_NEWEST = 500
 """Delivered messages that stay, so that the agent can still edit them by number."""
+KEEP_USAGE_ROWS = 20_000
+"""Some 4 MB."""
 
 
 @contextmanager
@@ -132,6 +134,12 @@ class OutboundWriter(OutboundReader):
     def delete_state(self, key: str) -> None:
         self._conn.execute("DELETE FROM session_state WHERE key = ?", (key,))
 
+    def delete_states(self, prefix: str) -> None:
+        """Every key that begins so."""
+        self._conn.execute(
+            "DELETE FROM session_state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)
+        )
+
     def set_tool_in_flight(self, tool: str, timeout_ms: int | None, now: datetime) -> None:
         """Tells the host why nothing is heard; "Bash" widens its patience (R-60)."""
         self._set_container_state(tool, timeout_ms, to_text(now), to_text(now))
@@ -169,6 +177,20 @@ class OutboundWriter(OutboundReader):
                 entry.inbound_id,
             ),
         )
+
+    def prune_usage(self, before: datetime, keep_newest: int = KEEP_USAGE_ROWS) -> int:
+        """Deletes rows of the usage log that are old, or too many (R-321); how many went.
+
+        The number is bounded as well, because the host reads the whole file at each change.
+        """
+        cursor = self._conn.execute(
+            """
+            DELETE FROM usage_log
+            WHERE ts < ? OR id <= (SELECT max(id) FROM usage_log) - ?
+            """,
+            (to_text(before), max(keep_newest, 1)),
+        )
+        return cursor.rowcount
 
     def prune(self, delivered_ids: Collection[str], keep_newest: int = KEEP_NEWEST) -> int:
         """Deletes messages the host has recorded, except the newest; how many went."""

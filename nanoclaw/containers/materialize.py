@@ -1,15 +1,13 @@
 """Writes what a runner reads at its start into the session's ``in`` folder.
 
-Called by ``sweep.starter`` before each start. ``in`` belongs to the host alone, so plain paths are
-safe there; each file is replaced as a whole, because a dying runner may still be reading the old
-one and compares its lease with the new one. Nothing here is ever read back by the host (H-172).
+Called by ``sweep.starter`` before each start. Each file is replaced as a whole, because a dying
+runner may still be reading the old one and compares its lease with the new one; ``session.json``
+comes last. Nothing here is ever read back by the host (H-172).
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from contract import layout
 from contract.address import NOWHERE, Address, Destination, DestinationType
@@ -17,21 +15,24 @@ from contract.config import (
     DEFAULT_HEARTBEAT_SECONDS,
     DEFAULT_MESSAGES_PER_PROMPT,
     DEFAULT_PROVIDER,
+    DoorConfig,
     Packages,
     RunnerConfig,
     SessionConfig,
     dump_config,
 )
 from contract.inbound.writer import open_inbound
-from nanoclaw.containers.group_folder import template
+from nanoclaw.containers.files import write_file
+from nanoclaw.containers.instructions import (
+    compose,
+    content_folder,
+    selected_skills,
+    write_composition,
+)
 from nanoclaw.containers.spec import decide_limits, session_limits
 from nanoclaw.db import agent_groups, destinations, messaging_groups
 from nanoclaw.model import AgentGroup, ContainerConfig, DestinationRow, Session, TargetType
 from nanoclaw.sessions.folder import SessionFolder
-
-_FILE_MODE = 0o644
-"""The agent's user reads them; the folders above keep everybody else out."""
-GENERATED = "<!-- Written by nanoclaw at every start of the agent; changes are lost. -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class StartFacts:
     config: ContainerConfig
     install: InstallFacts
     lease: int
+    door: DoorConfig | None = None
 
 
 def decide_provider(facts: StartFacts) -> str:
@@ -86,12 +88,14 @@ def session_config(facts: StartFacts) -> SessionConfig:
         limits=session_limits(decide_limits(config), config),
         timezone=facts.install.timezone,
         assistant_name=config.assistant_name or facts.install.assistant_name,
+        door=facts.door,
     )
 
 
 def runner_config(facts: StartFacts) -> RunnerConfig:
     """``in/container.json``: the group's configuration (H-173)."""
     config = facts.config
+    skills = selected_skills(config)
     return RunnerConfig(
         provider=decide_provider(facts),
         assistant_name=config.assistant_name or facts.group.name,
@@ -104,16 +108,11 @@ def runner_config(facts: StartFacts) -> RunnerConfig:
         ),
         image_tag=config.image_tag,
         additional_mounts=config.additional_mounts,
-        skills="all" if config.skills is None else list(config.skills),
+        skills="all" if skills is None else skills,
         model=config.model,
         effort=config.effort,
         script=config.script,
     )
-
-
-def instructions(group: AgentGroup) -> str:
-    """``in/CLAUDE.md``: what every agent is told, and who this one is."""
-    return f"{GENERATED}\n\n{template(layout.CLAUDE_MD)}\nYour name here is {group.name}.\n"
 
 
 def materialize(conn: sqlite3.Connection, folder: SessionFolder, facts: StartFacts) -> None:
@@ -124,20 +123,8 @@ def materialize(conn: sqlite3.Connection, folder: SessionFolder, facts: StartFac
         writer.replace_destinations(targets)
         writer.set_session_routing(own_chat)
     write_file(folder.in_dir / layout.CONTAINER_JSON, dump_config(runner_config(facts)))
-    write_file(folder.in_dir / layout.CLAUDE_MD, instructions(facts.group))
+    write_composition(folder.in_dir, compose(facts.config, content_folder()))
     write_file(folder.in_dir / layout.SESSION_JSON, dump_config(session_config(facts)))
-
-
-def write_file(path: Path, text: str) -> None:
-    """The whole file at once, readable for the agent's user."""
-    temporary = path.with_name(f".{path.name}.new")
-    fd = os.open(
-        temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, _FILE_MODE
-    )
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        os.fchmod(fd, _FILE_MODE)
-        file.write(text)
-    temporary.replace(path)
 
 
 def _own_chat(conn: sqlite3.Connection, session: Session) -> Address:

@@ -1,9 +1,11 @@
 """The runner's code as a folder that containers mount: ``runtime/<version>/{contract,runner}``.
 
-Unpacked once per version by the sweep; the version is a hash of the contents, so host and runner of
-one start are always the same build (R-224). A version appears whole or not at all. Compiled files
-are added for the Python that will run it, because the mount is read-only and compiling takes longer
-than everything else a runner does before its first answer.
+The texts that agents read are in it twice: with the code, and at the top of the folder, because
+settings of earlier versions name ``/app/CLAUDE.md`` and ``/app/skills`` (R-13). Unpacked once per
+version by the sweep; the version is a hash of the contents, so host and runner of one start are
+always the same build (R-224). A version appears whole or not at all. Compiled files are added for
+the Python that will run it, because the mount is read-only and compiling takes longer than
+everything else a runner does before its first answer.
 """
 
 import hashlib
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("contract", "runner")
 VERSION_LENGTH = 16
+_CONTENT = "runner/content/"
+_ALSO_AT_THE_TOP = ("CLAUDE.md", "skills/")
 _COMPILED_MARK = ".compiled-"
 _NEW = ".new-"
 _READABLE_FILE, _READABLE_FOLDER = 0o644, 0o755
@@ -56,6 +60,7 @@ def unpack(paths: HostPaths, source_root: Path | None = None) -> Payload:
     """Makes ``runtime/<version>`` if it is not there. Safe to repeat, also after a crash."""
     root = source_root or _source_root()
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in _sources(root)}
+    files |= _at_the_top(files)
     version = _version(files)
     target = paths.runtime / version
     if not target.is_dir():
@@ -105,6 +110,15 @@ def _sources(root: Path) -> Iterator[Path]:
         for path in sorted((root / package).rglob("*")):
             if stat.S_ISREG(path.lstat().st_mode) and "__pycache__" not in path.parts:
                 yield path
+
+
+def _at_the_top(files: dict[str, bytes]) -> dict[str, bytes]:
+    shown = {name.removeprefix(_CONTENT): content for name, content in files.items()}
+    return {name: shown[name] for name in shown.keys() - files.keys() if _is_shown(name)}
+
+
+def _is_shown(name: str) -> bool:
+    return name.startswith(_ALSO_AT_THE_TOP)
 
 
 def _version(files: dict[str, bytes]) -> str:

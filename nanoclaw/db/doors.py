@@ -54,6 +54,17 @@ def close_door(conn: sqlite3.Connection, session_id: str, now: datetime) -> bool
     )
 
 
+def close_invalid(conn: sqlite3.Connection, now: datetime) -> int:
+    """Those that were left open by a crash: their lease is held no more, or is another one."""
+    return changed(
+        conn,
+        "UPDATE doors INDEXED BY doors_open SET state = 'closed', closed_at = ?"
+        " WHERE state = 'open' AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = session_id"
+        " AND s.lease_token = lease AND s.lease_owner IS NOT NULL)",
+        (to_text(now),),
+    )
+
+
 def find_open(conn: sqlite3.Connection, token_hash: str) -> Door | None:
     """The open door that this token fits."""
     return one(
@@ -66,6 +77,16 @@ def find_open(conn: sqlite3.Connection, token_hash: str) -> Door | None:
 
 def list_open(conn: sqlite3.Connection) -> list[Door]:
     return many(conn, _door_of, "SELECT * FROM doors INDEXED BY doors_open WHERE state = 'open'")
+
+
+def list_valid(conn: sqlite3.Connection) -> list[Door]:
+    """Those whose lease is still held: what the vault may serve, whatever was left undone."""
+    return many(
+        conn,
+        _door_of,
+        "SELECT d.* FROM doors d INDEXED BY doors_open JOIN sessions s ON s.id = d.session_id"
+        " WHERE d.state = 'open' AND s.lease_token = d.lease AND s.lease_owner IS NOT NULL",
+    )
 
 
 def _door_of(row: sqlite3.Row) -> Door:

@@ -71,6 +71,8 @@ class ChildSpec:
     needed_for_ready: bool = False
     needs_state: bool = True
     """Whether the database must be in order first; the terminal channel has none to do with it."""
+    on_demand: bool = False
+    """Started when its bell rings for the first time (``nanoclaw.bell``), and kept from then on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ from nanoclaw.supervise.state import (
 from nanoclaw.supervise.status import ChildStatus
 from nanoclaw.supervise.worker_process import Launcher, Running, describe_exit
 
+WAITING = "waiting"
+NOT_NEEDED = "not needed yet"
+"""How the status shows a child that is started on demand and has not been."""
+
 log = logging.getLogger(__name__)
 
 
@@ -60,6 +64,10 @@ class Supervised:
         self._notes: dict[str, str] = {}
 
     @property
+    def is_wanted(self) -> bool:
+        return self._wanted
+
+    @property
     def is_alive(self) -> bool:
         """Whether there is a process, in whatever state."""
         return self._running is not None
@@ -77,15 +85,18 @@ class Supervised:
         return ChildStatus(
             name=self.spec.name,
             wanted=self._wanted,
-            state=self.state,
+            state=WAITING if self._is_waiting() else self.state,
             pid=self._running.pid if self._running is not None else None,
             since=self._since,
             restarts=max(0, self._starts - 1),
             last_exit=self._last_exit,
-            reason=self._reason,
+            reason=NOT_NEEDED if self._is_waiting() else self._reason,
             next_attempt=self._next_attempt,
             notes=dict(self._notes),
         )
+
+    def _is_waiting(self) -> bool:
+        return self.spec.on_demand and not self._wanted and not self._starts
 
     def _apply(self, event: Event) -> None:
         step = next_step(self.state, event)

@@ -17,6 +17,7 @@ from nanoclaw.log import rotate_log
 from nanoclaw.reactor import Reactor
 from nanoclaw.reserve import Reserve
 from nanoclaw.supervise.child import ChildSpec
+from nanoclaw.supervise.demand import Demand
 from nanoclaw.supervise.notify import Notifier
 from nanoclaw.supervise.one_shot import OneShot, StartError
 from nanoclaw.supervise.state import RestartPolicy, State
@@ -61,6 +62,8 @@ class Supervisor:
             for spec in parts.children
         ]
         self._preflight = OneShot(reactor, parts.launcher, parts.preflight, self._on_preflight_end)
+        names = frozenset(spec.name for spec in parts.children if spec.on_demand)
+        self._demand = Demand(reactor, self._paths.bells, names, self._on_demand)
         self._refusal: StartError | None = None
         self._started_at = to_text(utc_now())
         self._state = "starting"
@@ -87,6 +90,7 @@ class Supervisor:
             # Nothing is left after an orderly stop. After an error of our own, multiprocessing
             # would wait at exit for children that nobody supervises any more.
             self._kill_all()
+            self._demand.close()
         log.info("host stopped")
         if self._refusal is not None:
             raise self._refusal
@@ -122,7 +126,15 @@ class Supervisor:
             self._refusal = refusal
             self.stop()
         else:
+            self._demand.listen()
             for child in self._children:
+                if not child.spec.on_demand:
+                    child.want(up=True)
+
+    def _on_demand(self, name: str) -> None:
+        """Somebody needs a child that was not started with the others."""
+        for child in self._children:
+            if child.spec.name == name and not self._stop_requests:
                 child.want(up=True)
 
     def _changed(self) -> None:
@@ -168,7 +180,8 @@ class Supervisor:
         if broken:
             return "given up: " + ", ".join(child.spec.name for child in broken)
         running = sum(child.state is State.RUNNING for child in self._children)
-        return f"{running} of {len(self._children)} children running"
+        wanted = sum(child.is_wanted for child in self._children)
+        return f"{running} of {wanted} children running"
 
     def _every(self, seconds: float, callback: Callable[[], object]) -> None:
         def run() -> None:

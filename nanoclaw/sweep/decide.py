@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from nanoclaw.model import EgressMode
+
 CLAIM_STUCK = timedelta(seconds=60)
 """H-145. Our runner's sign of life is a timer, so a minute of silence in a turn means it hangs."""
 DEAF_AFTER = timedelta(seconds=60)
@@ -20,6 +22,18 @@ QUIET_BEFORE_STOP = timedelta(seconds=2)
 """An agent that has just said something is not taken for idle, whatever the pressure."""
 LOCK_LIMIT = timedelta(seconds=10)
 TURN_GRACE = timedelta(seconds=60)
+
+
+WITHOUT_MODEL = frozenset({"scripted", "mock"})
+"""Providers that answer by themselves."""
+
+
+def decide_door(provider: str, egress_mode: EgressMode | None) -> bool:
+    """Whether a container gets a door to the vault: for a model, or for an egress that was asked
+    for. Whoever needs neither runs without one, and without the vault."""
+    if provider not in WITHOUT_MODEL:
+        return True
+    return egress_mode in (EgressMode.ALLOWLIST, EgressMode.OPEN)
 
 
 class StopReason(StrEnum):

@@ -21,6 +21,7 @@ from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor
 from nanoclaw.sweep.agents import Agent, AgentTable, Stage
 from nanoclaw.sweep.decide import Stop
+from nanoclaw.sweep.doors import DoorKeeper
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.offload import Offload
 from nanoclaw.sweep.settle import Ending, Settler
@@ -41,6 +42,7 @@ class ExitParts:
     engine: Engine
     offload: Offload
     settler: Settler
+    doors: DoorKeeper
 
 
 class Exits:
@@ -104,7 +106,8 @@ class Exits:
         return report
 
     def _on_report(self, agent: Agent, report: ExitReport) -> None:
-        self._parts.settler.mark_stopped(agent)
+        if self._parts.settler.mark_stopped(agent, utc_now()):
+            self._parts.doors.closed()
         self._settle(agent, report)
 
     def _settle(self, agent: Agent, report: ExitReport) -> None:

@@ -28,6 +28,7 @@ from nanoclaw.sweep.adoption import Adoption, AdoptionParts
 from nanoclaw.sweep.agents import Agent, AgentTable
 from nanoclaw.sweep.decide import Stop, StopReason, Waiting, choose_starts, choose_victims
 from nanoclaw.sweep.disk import DiskWatch
+from nanoclaw.sweep.doors import DoorKeeper
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.exits import ExitParts, Exits
 from nanoclaw.sweep.health import Health
@@ -80,16 +81,18 @@ class SweepLoop(QuietHandler):
         self._agents = AgentTable()
         reader = OutputReader(parts.marker, self._paths.run)
         settler = Settler(parts.conn, self._paths, parts.marker, reader)
+        self._doors = DoorKeeper(parts.reactor, parts.conn, self._paths)
         self._exits = Exits(
             ExitParts(
-                parts.reactor, self._paths, self._agents, parts.engine, parts.offload, settler
+                parts.reactor, self._paths, self._agents, parts.engine, parts.offload, settler,
+                self._doors,
             ),
             self._look_soon,
-        )
+        )  # fmt: skip
         self._starter = Starter(
             StarterParts(
                 parts.conn, parts.config, parts.owner, self._agents, parts.engine, parts.offload,
-                parts.passed_on,
+                self._doors, parts.passed_on,
             ),
             self._on_up, self._look_soon, self._remove_stranger,
         )  # fmt: skip
@@ -117,6 +120,7 @@ class SweepLoop(QuietHandler):
     def recover(self) -> None:
         """Before anything else; see ``recovery``."""
         recover(self._conn, self._paths, self._marker)
+        self._doors.recover(utc_now())
 
     def start(self) -> None:
         self._rounds.start(self._stop_agent)
@@ -142,6 +146,7 @@ class SweepLoop(QuietHandler):
 
     def close(self) -> None:
         self._engine.close()
+        self._doors.close()
         self._marker.close()
 
     def _finish_stop(self) -> None:

@@ -17,7 +17,7 @@ from contract.inbound.writer import InboundWriter, open_inbound
 from contract.killpoint import reached
 from nanoclaw.bell import DELIVERY, ring
 from nanoclaw.containers.runtime import ExitReport
-from nanoclaw.db import sessions
+from nanoclaw.db import doors, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.model import Session
 from nanoclaw.paths import HostPaths
@@ -75,13 +75,18 @@ class Settler:
         self._marker = marker
         self._reader = reader
 
-    def mark_stopped(self, agent: Agent) -> None:
-        """From now on the session counts as stopped; delivery looks at its output once more."""
+    def mark_stopped(self, agent: Agent, now: datetime) -> bool:
+        """From now on the session counts as stopped; delivery looks at its output once more.
+
+        Its door is closed with that; whether there was one.
+        """
         with transaction(self._conn):
             sessions.set_stopped(self._conn, agent.session_id)
             sessions.mark_dirty(self._conn, agent.session_id)
+            had_door = doors.close_door(self._conn, agent.session_id, now)
         reached("sweep.marked_stopped")
         ring(self._paths, DELIVERY)
+        return had_door
 
     def settle(self, ending: Ending) -> ExitPlan | None:
         """The plan that was carried out; None when the session itself is gone.

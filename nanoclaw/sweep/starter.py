@@ -9,11 +9,13 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from contract import layout
 from contract.clock import utc_now
+from contract.config import DoorConfig
 from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileCorrupt, SessionFileMissing
 from contract.killpoint import reached
 from nanoclaw.bell import DELIVERY, ring
@@ -22,6 +24,7 @@ from nanoclaw.containers.group_folder import ensure_group_folder, ensure_home, s
 from nanoclaw.containers.materialize import (
     InstallFacts,
     StartFacts,
+    decide_provider,
     idle_exit_seconds,
     materialize,
 )
@@ -45,6 +48,8 @@ from nanoclaw.sessions.notice import Notice, chat_of, queue_notice
 from nanoclaw.sessions.set_aside import set_aside
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.agents import Agent, AgentLimits, AgentTable, Stage, agent_of
+from nanoclaw.sweep.decide import decide_door
+from nanoclaw.sweep.doors import DoorKeeper, NewDoor
 from nanoclaw.sweep.ends.decide import TELL_AFTER_FAILURES, UNTIL_SOMEBODY_ACTS, start_delay
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.offload import Offload
@@ -66,6 +71,7 @@ class StarterParts:
     agents: AgentTable
     engine: Engine
     offload: Offload
+    doors: DoorKeeper
     passed_on: tuple[tuple[str, str], ...]
 
 
@@ -112,18 +118,18 @@ class Starter:
         try:
             agent, spec = self._prepare(session, group, lease, now)
         except (SessionFileBusy, StartRefused) as error:
-            sessions.release_lease(conn, session.id, lease)
+            self._let_go(session.id, lease)
             raise StartRefused(str(error)) from error
         except SessionFileCorrupt as error:
-            sessions.release_lease(conn, session.id, lease)
+            self._let_go(session.id, lease)
             set_aside(conn, self._paths, session, str(error), now)
             return
         except (SchemaMismatch, ConfigError) as error:
-            sessions.release_lease(conn, session.id, lease)
+            self._let_go(session.id, lease)
             self._give_up(session, str(error), UNTIL_SOMEBODY_ACTS)
             return
         except OSError as error:
-            sessions.release_lease(conn, session.id, lease)
+            self._let_go(session.id, lease)
             self._give_up(session, f"its files cannot be prepared: {error}")
             return
         reached("sweep.materialized")
@@ -133,6 +139,11 @@ class Starter:
             lambda container_id: self._started(agent, container_id),
             lambda error: self._failed(agent, session, spec, error),
         )
+
+    def _let_go(self, session_id: str, lease: int) -> None:
+        """Nothing was started: the token goes with the lease."""
+        self._parts.doors.close_of(session_id, utc_now())
+        sessions.release_lease(self._parts.conn, session_id, lease)
 
     def _prepare(
         self, session: Session, group: AgentGroup, lease: int, now: datetime
@@ -155,7 +166,11 @@ class Starter:
         if not folder.exists():
             folder.create()  # due before the router has got to writing its file
         forget_heartbeat(folder)
-        spec = build_spec(self._spec_facts(facts, folder))
+        door = self._open_door(facts, now)
+        if door is not None:
+            inside = layout.MOUNT_DOOR if self._parts.engine.is_docker else str(door.folder)
+            facts = replace(facts, door=DoorConfig(token=door.token, folder=inside))
+        spec = build_spec(self._spec_facts(facts, folder, door))
         try:
             materialize(self._parts.conn, folder, facts)
         except SessionFileMissing as error:
@@ -169,7 +184,15 @@ class Starter:
         )
         return agent, spec
 
-    def _spec_facts(self, facts: StartFacts, folder: SessionFolder) -> SpecFacts:
+    def _open_door(self, facts: StartFacts, now: datetime) -> NewDoor | None:
+        """Only for those that need one, so that a host of scripted agents runs no vault."""
+        if not decide_door(decide_provider(facts), facts.config.egress_mode):
+            return None
+        return self._parts.doors.open(facts.session, facts.lease, now)
+
+    def _spec_facts(
+        self, facts: StartFacts, folder: SessionFolder, door: NewDoor | None
+    ) -> SpecFacts:
         payload = self._parts.engine.payload
         return SpecFacts(
             slug=self._paths.slug,
@@ -187,6 +210,7 @@ class Starter:
                 app=payload.folder,
                 log_file=self._paths.session_log(facts.session.id),
                 global_dir=shared_memory(self._paths),
+                door=door.folder if door is not None else None,
             ),
             user=self._user,
             timezone=facts.install.timezone,
@@ -234,7 +258,7 @@ class Starter:
         self, agent: Agent, session: Session, spec: ContainerSpec, error: ContainerError
     ) -> None:
         self._parts.agents.remove(agent)
-        sessions.release_lease(self._parts.conn, session.id, agent.lease)
+        self._let_go(session.id, agent.lease)
         if isinstance(error, EngineDown):
             self._parts.engine.lost(error)
         elif isinstance(error, ImageMissing) and spec.image == self._parts.engine.image_id:

@@ -22,10 +22,13 @@ class Instructions:
     """The list of skills with their descriptions; empty when there are none."""
     addendum: str
     """Identity and whom messages can be sent to (R-21)."""
+    day: str = ""
+    """One line with the date on which this was read: it goes after ``harness`` when a new epoch
+    begins, and has no part in comparing with a stored one, or every day would begin an epoch."""
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """The non-empty texts, for a provider that has no use for the difference."""
+        """The non-empty texts, without the day, for a provider that treats them alike."""
         texts = (self.harness, self.documents, self.memory, self.skills, self.addendum)
         return tuple(text for text in texts if text)
 

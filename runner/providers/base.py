@@ -93,21 +93,30 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One turn is over. ``covers`` is the highest ticket it has seen (R-189)."""
+    """One turn is over. ``covers`` is the highest ticket it has seen (R-189).
+
+    ``bare_ok``: text outside of blocks goes to where the batch came from; of a provider that
+    knows nothing of blocks. A model's bare text is never sent (R-141).
+    """
 
     text: str | None
     covers: int
     stop_reason: str = "end_turn"
     origin: Origin | None = None
+    bare_ok: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The event ``error``: the stream goes on; unless ``retryable``, a Result follows."""
+    """The event ``error``: the stream goes on; unless ``retryable``, a Result follows.
+
+    ``message`` is for the log, ``shown`` may follow the chat's sentence (as in ProviderError).
+    """
 
     trouble: Trouble
     message: str
     retryable: bool
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,10 @@ from runner.providers.base import Provider, ProviderOptions
 
 Factory = Callable[[ProviderOptions], Provider]
 
-BUILT_IN = {"scripted": "runner.providers.scripted"}
+BUILT_IN = {
+    "claude": "runner.providers.claude.provider",
+    "scripted": "runner.providers.scripted",
+}
 """Name -> module with ``create(options) -> Provider``."""
 
 

@@ -20,7 +20,10 @@ MAX_EXIT_CODE = 255
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """``{text}`` stands for what was said, ``{count}`` for the number of turns so far."""
+    """``{text}`` stands for what was said, ``{count}`` for the number of turns so far.
+
+    ``{result}`` is what the turn's last tool call answered.
+    """
 
     text: str
 
@@ -74,7 +77,15 @@ class Exit:
     code: int
 
 
-Step = Say | Pause | Raise | Fail | Tell | Hang | Absorb | Exit
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Uses a tool as a model would; ``{result}`` then stands for what it answered."""
+
+    tool: str
+    arguments: Mapping[str, object]
+
+
+Step = Say | Pause | Raise | Fail | Tell | Hang | Absorb | Exit | Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,12 @@ def _step(value: object) -> Step:
     if not isinstance(value, dict) or len(value) != 1:
         raise _wrong("a step is an object with one key")
     [(verb, argument)] = value.items()
-    step = _text_step(verb, argument) if isinstance(argument, str) else _number_step(verb, argument)
+    if isinstance(argument, str):
+        step = _text_step(verb, argument)
+    elif isinstance(argument, dict):
+        step = _call_step(verb, argument)
+    else:
+        step = _number_step(verb, argument)
     step = step or _BARE_STEPS.get(verb)
     if step is None:
         raise _wrong(f"step {verb!r} is unknown or its argument is wrong")
@@ -173,6 +189,13 @@ def _text_step(verb: object, argument: str) -> Step | None:
         case "error" if argument in tuple(Trouble):
             return Fail(Trouble(argument), f"scripted: {argument}")
     return None
+
+
+def _call_step(verb: object, argument: dict[str, object]) -> Step | None:
+    tool, arguments = argument.get("tool"), argument.get("arguments", {})
+    if verb != "call" or not isinstance(tool, str) or not isinstance(arguments, dict):
+        return None
+    return Call(tool, arguments)
 
 
 def _number_step(verb: object, argument: object) -> Step | None:

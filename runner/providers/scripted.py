@@ -18,6 +18,7 @@ from contract.jsontext import dump, parse_object
 from runner.errors import ProviderError, QueryEndedError, Trouble
 from runner.providers.base import (
     Activity,
+    CommandOutcome,
     Event,
     Failure,
     Init,
@@ -59,6 +60,25 @@ class ScriptedProvider:
     def __init__(self, script: Script, memory: Path) -> None:
         self._script = script
         self._memory = memory
+
+    @property
+    def commands(self) -> frozenset[str]:
+        return frozenset()
+
+    @property
+    def busy(self) -> bool:
+        return False
+
+    def owns(self, continuation: str) -> bool:
+        return True
+
+    async def run_command(
+        self, word: str, arguments: str, continuation: str | None
+    ) -> CommandOutcome:
+        return CommandOutcome(f"{word} is no command here.")
+
+    async def archive(self, continuation: str) -> None:
+        """There is no transcript."""
 
     def query(self, query: QueryInput) -> "ScriptedQuery":
         return ScriptedQuery(self._script, Memory(self._memory), query)
@@ -189,7 +209,7 @@ class ScriptedQuery:
             if self._broken_off.is_set():
                 yield Result(None, turn.ticket, "interrupted")
                 return
-        yield Result("\n\n".join(turn.said) or None, turn.ticket)
+        yield Result("\n\n".join(turn.said) or None, turn.ticket, bare_ok=True)
 
     def _act(self, step: Step, turn: _Turn) -> Iterator[Event]:
         match step:

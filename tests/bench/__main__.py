@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.agent import measure_agent
 from bench.figures import Figure, render_table, single, spread, write_json
 from bench.fill import add_sessions
 from bench.micro import drain_rates, fsync_milliseconds, routing_rates
@@ -53,8 +54,8 @@ def main() -> int:
     effort = QUICK if arguments.quick else FULL
     figures: list[Figure] = []
     with work_folder() as folder:
-        for step in (measure_disk, measure_start, measure_turns, measure_cold, measure_idle,
-                     measure_throughput, measure_sizes):  # fmt: skip
+        for step in (measure_disk, measure_start, measure_turns, measure_cold, measure_model,
+                     measure_idle, measure_throughput, measure_sizes):  # fmt: skip
             print(f"- {step.__name__.removeprefix('measure_')} ...", flush=True)
             figures += step(folder, effort, arguments.seed)
     table = render_table(figures)
@@ -131,6 +132,10 @@ def measure_cold(folder: Path, effort: Effort, seed: int) -> list[Figure]:
         spread("cold turn (no container), overhead (real Docker)", "ms", samples,
                reference="p50 946, p95 1,390 ms", bar="p50 ≤ 450 ms")
     ]  # fmt: skip
+
+
+def measure_model(folder: Path, effort: Effort, seed: int) -> list[Figure]:
+    return measure_agent(folder, effort.cold, effort.warm // 4, seed)
 
 
 def measure_idle(folder: Path, effort: Effort, seed: int) -> list[Figure]:

@@ -188,7 +188,7 @@ class Host:
         return (
             status is not None
             and status.state == "running"
-            and all(child.state == "running" for child in status.children)
+            and all(child.state in ("running", "waiting") for child in status.children)
         )
 
 

@@ -85,6 +85,10 @@ TABLES: dict[str, tuple[ChildSpec, ...]] = {
         ChildSpec("router", good, stop_phase=1, needed_for_ready=True),
         ChildSpec("delivery", good, stop_phase=2, needed_for_ready=True),
     ),
+    "demand": (
+        ChildSpec("good", good),
+        ChildSpec("vault", good, on_demand=True, stop_phase=3),
+    ),
     "busy": (ChildSpec("busy", busy), ChildSpec("deaf", deaf)),
     "deaf": (ChildSpec("deaf", deaf, stop_seconds=0.2), ChildSpec("good", good)),
     "stubborn": (ChildSpec("stubborn", deaf, stop_seconds=3600),),

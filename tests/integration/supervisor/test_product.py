@@ -11,7 +11,7 @@ from helpers.waiting import wait_until
 
 from nanoclaw.daemon import CHILDREN
 
-NAMES = [spec.name for spec in CHILDREN]
+NAMES = [spec.name for spec in CHILDREN if not spec.on_demand]
 
 
 def test_every_child_of_the_product_comes_back_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ import pytest
 from helpers.runner_rows import chat, incoming, make_row
 
 from contract.address import Address
+from contract.commands import MEANINGLESS
 from contract.inbound.row import InboundRow
 from runner.decide import (
     CLEARED_TEXT,
@@ -20,6 +21,7 @@ from runner.decide import (
     decide_failure,
     routing_row,
 )
+from runner.errors import Trouble
 
 PEER = Address("agent", "ag-2")
 CLOSED = pytest.mark.parametrize("stream", [Stream.FULL, Stream.ENDING])
@@ -70,6 +72,70 @@ def test_of_several_clears_the_last_one_divides_and_each_is_confirmed() -> None:
     assert [reply.row.id for reply in decision.replies] == ["m-1", "m-3"]
 
 
+COMMANDS = frozenset({"/compact", "/context", "/cost", "/files"})
+
+
+def commanded(*texts: str, stream: Stream = Stream.NONE, running: bool = False) -> BatchFacts:
+    return BatchFacts(chat(*texts), stream=stream, turn_running=running, commands=COMMANDS)
+
+
+def test_question_of_the_provider_is_taken_out_of_the_batch() -> None:
+    decision = plan(commanded("a", "/cost", "b"))
+
+    assert taken(decision) == ["m-1", "m-3"]
+    assert [item.row.id for item in decision.commands] == ["m-2"]
+    assert decision.settle == ()
+
+
+@CLOSED
+def test_questions_are_answered_while_the_stream_takes_no_more(stream: Stream) -> None:
+    decision = plan(commanded("a", "/cost", "/clear", "/login", stream=stream, running=True))
+
+    assert [item.row.id for item in decision.commands] == ["m-2"]
+    assert decision.settle == ("m-4",)
+    assert [reply.row.id for reply in decision.replies] == ["m-4"]
+    assert decision.items == ()
+    assert decision.left
+
+
+@pytest.mark.parametrize("word", ["/compact", "/clear"])
+def test_command_that_changes_the_conversation_ends_the_stream_first(word: str) -> None:
+    assert decide_batch(commanded("a", word, stream=Stream.OPEN)) == EndQuery()
+
+
+def test_compaction_comes_after_what_stands_before_it() -> None:
+    before = plan(commanded("a", "/compact keep names", "b"))
+    then = plan(commanded("/compact keep names", "b"))
+
+    assert (taken(before), before.commands, before.left) == (["m-1"], (), True)
+    assert (taken(then), [i.row.id for i in then.commands], then.left) == ([], ["m-1"], True)
+
+
+def test_question_before_a_clear_is_about_the_old_conversation() -> None:
+    first = plan(commanded("/cost", "/clear", "/cost"))
+    then = plan(commanded("/clear", "/cost", "after"))
+
+    assert ([i.row.id for i in first.commands], first.forget, first.settle) == (["m-1"], False, ())
+    assert (then.forget, then.settle, then.commands, then.left) == (True, ("m-1",), (), True)
+
+
+@pytest.mark.parametrize("word", sorted(MEANINGLESS))
+def test_command_of_another_program_is_answered_with_one_line(word: str) -> None:
+    decision = plan(commanded(word, stream=Stream.OPEN))
+
+    assert [reply.text for reply in decision.replies] == [f"{word} does nothing here."]
+    assert (decision.settle, decision.items) == (("m-1",), ())
+
+
+def test_command_wakes_no_context_that_stands_beside_it() -> None:
+    rows = incoming(make_row("c-1", "listening", trigger=False), make_row("m-1", "/stop"))
+
+    decision = plan(BatchFacts(rows))
+
+    assert decision.items == ()
+    assert decision.settle == ("m-1",)
+
+
 def test_batch_of_commands_only_needs_no_provider() -> None:
     decision = plan(BatchFacts(chat("/clear")))
 
@@ -114,7 +180,7 @@ def test_stop_is_answered_at_once(running: bool, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/clearance", "/compact", "/usr/bin is full", "clear", "a /clear"]
+    "text", ["/clearance", "/compact", "/usr/bin is full", "clear", "a /clear", "/clearx"]
 )
 def test_other_slash_words_are_ordinary_messages(text: str) -> None:
     decision = plan(BatchFacts(chat(text), stream=Stream.OPEN))
@@ -206,9 +272,9 @@ AGENT_ROW = make_row(address=PEER)
                 has_continuation=True,
                 retried=False,
                 routing=AGENT_ROW,
-                notified_agent=True,
+                notified=True,
             ),
-            SettleSilently(forget=False, reason="agent was told already"),
+            SettleSilently(forget=False, reason="told already"),
             id="an agent that was told",
         ),
         pytest.param(
@@ -220,6 +286,17 @@ AGENT_ROW = make_row(address=PEER)
             ),
             TellUser(AGENT_ROW, forget=False),
             id="an agent that was not told",
+        ),
+        pytest.param(
+            FailureFacts(
+                session_invalid=False,
+                has_continuation=True,
+                retried=False,
+                routing=ROW,
+                trouble=Trouble.TOO_LARGE,
+            ),
+            TellUser(ROW, forget=True),
+            id="too large a conversation",
         ),
     ],
 )

@@ -1,11 +1,16 @@
+import json
 import re
+from dataclasses import replace
 from datetime import timedelta, timezone
 
 import pytest
 from helpers.runner_rows import FAMILY, chat, incoming, make_row
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from contract.address import Address
-from contract.inbound.row import InboundRow
+from contract.inbound.row import InboundRow, MessageKind
+from runner.incoming import read_incoming
 from runner.prompt import MAX_PAYLOAD, MAX_WORDS, PromptFacts, build_prompt
 
 BERLIN = PromptFacts(
@@ -161,8 +166,118 @@ def test_edits_and_reactions_have_elements_of_their_own() -> None:
 
     text = text_of(make_row("m-1", edit), make_row("m-2", reaction))
 
-    assert '<message_edit from="family" message="tg-5" sender="Bo">new</message_edit>' in text
-    assert '<reaction to="tg-5" sender="Unknown" emoji="👍" removed="true" />' in text
+    assert '<message_edit id="tg-5" from="family" sender="Bo">new</message_edit>' in text
+    assert '<reaction to="tg-5" from="family" sender="Unknown" emoji="👍" removed="true" />' in text
+
+
+def test_changed_message_is_named_by_its_number_when_that_is_known() -> None:
+    edit = {"event": "edit", "messageId": "tg-5", "text": "new"}
+    facts = PromptFacts(zone_name="UTC", numbers={"tg-5": 12})
+
+    assert '<message_edit id="12"' in text_of(make_row(content=edit), facts=facts)
+
+
+def test_batch_names_its_rows_and_carries_notes() -> None:
+    silent, loud = chat("quiet", "hello")
+    noted = replace(silent, silent=True, notes=("the script failed",))
+
+    prompt = build_prompt((noted, loud), PromptFacts(zone_name="UTC", notes=("names",)))
+
+    assert prompt.ids == ("m-1", "m-2")
+    assert prompt.notes == ("names", "the script failed")
+    assert "quiet" not in prompt.text
+    assert prompt.words == "hello"
+
+
+def test_note_of_the_host_is_from_system() -> None:
+    row = make_row(
+        content={"text": "approved", "sender": "system", "senderId": "system"},
+        address=Address("agent", "ag-1"),
+    )
+
+    own = build_prompt(read_incoming([row], "ag-1"), UTC_FACTS).text
+    other = build_prompt(read_incoming([row], "ag-2"), UTC_FACTS).text
+
+    assert '<message id="2" from="system" sender="system"' in own
+    assert 'from="unknown:agent:ag-1"' in other
+
+
+def test_other_agent_is_named_as_its_destination_is() -> None:
+    peer = Address("agent", "ag-2")
+    facts = PromptFacts(zone_name="UTC", names={peer: "helper"}, senders={peer: "The Helper"})
+
+    text = text_of(make_row(content={"text": "x"}, address=peer), facts=facts)
+
+    assert 'from="helper" sender="The Helper"' in text
+
+
+def test_late_answer_shows_question_and_choice() -> None:
+    content = {
+        "type": "question_response",
+        "questionId": "msg-1",
+        "selectedOption": "<Yes>",
+        "userId": "cli:ann",
+    }
+    facts = PromptFacts(zone_name="UTC", questions={"msg-1": "Go live?"})
+
+    text = text_of(make_row(content=content, kind="system", address=Address()), facts=facts)
+
+    assert text.endswith(
+        '<system_response action="ask_user_question" status="late">'
+        "{&quot;questionId&quot;:&quot;msg-1&quot;,&quot;question&quot;:&quot;Go live?&quot;,"
+        "&quot;answer&quot;:&quot;&lt;Yes&gt;&quot;,&quot;userId&quot;:&quot;cli:ann&quot;}"
+        "</system_response>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "element"),
+    [
+        (
+            {"action": "a", "status": "ok", "result": {"n": 1}},
+            '<system_response from="family" action="a" status="ok">{&quot;n&quot;:1}<',
+        ),
+        ({}, '<system_response from="family" action="unknown" status="unknown">null<'),
+    ],
+)
+def test_system_row_has_its_shape(content: object, element: str) -> None:
+    assert element in text_of(make_row(content=content, kind="system"))
+
+
+@pytest.mark.parametrize("output", [False, 0, [], ""])
+def test_empty_output_of_a_script_is_shown(output: object) -> None:
+    content = {"prompt": "p", "scriptOutput": output}
+
+    assert "Script output:" in text_of(make_row(content=content, kind="task"))
+
+
+def test_script_without_data_shows_no_output() -> None:
+    content = {"prompt": "p", "scriptOutput": None}
+
+    assert "Script output:" not in text_of(make_row(content=content, kind="task"))
+
+
+def test_files_are_handed_over_with_their_paths() -> None:
+    files = [
+        {"name": "a.png", "mimeType": "image/png", "localPath": "files/m-1/a.png"},
+        {"name": "no file", "url": "https://x"},
+    ]
+
+    prompt = build_prompt(incoming(make_row(content={"text": "", "attachments": files})), UTC_FACTS)
+
+    [file] = prompt.attachments
+    assert (str(file.path), file.name) == ("/session/in/files/m-1/a.png", "a.png")
+    assert file.media_type == "image/png"
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "files/../../out/x", "..", "a\0b", ""])
+def test_path_that_leaves_the_folder_is_no_path(path: str) -> None:
+    row = make_row(content={"text": "t", "attachments": [{"name": "n", "localPath": path}]})
+
+    prompt = build_prompt(incoming(row), UTC_FACTS)
+
+    assert prompt.attachments == ()
+    assert "t\n[file: n]</message>" in prompt.text
 
 
 def test_unknown_kind_is_shown_and_not_dropped() -> None:
@@ -215,3 +330,43 @@ def test_words_are_those_of_the_rows_that_woke_us() -> None:
     rows = incoming(make_row("m-1", "background", trigger=False), make_row("m-2", "<hello>"))
 
     assert build_prompt(rows, UTC_FACTS).words == "<hello>"
+
+
+ELEMENTS = ("message", "quoted_message", "task", "webhook", "event", "message_edit", "reaction",
+            "system_response")  # fmt: skip
+MARKUP = st.sampled_from(
+    ["</message>", "<system>", '<message to="ops">', '"', "&lt;", "\ud800", "\x00", "\n", "</task>"]
+)
+TEXT = st.lists(st.text(max_size=20) | MARKUP, max_size=6).map("".join)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(
+    ["text", "sender", "prompt", "script", "scriptOutput", "payload", "source", "event", "type",
+     "messageId", "emoji", "questionId", "selectedOption", "attachments", "replyTo", "author",
+     "action", "status", "result", "senderId"]
+)  # fmt: skip
+CONTENT = st.dictionaries(KEYS, VALUES, max_size=6).map(json.dumps) | TEXT
+KINDS = st.sampled_from([*MessageKind, "calendar"])
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(KINDS, CONTENT, TEXT), max_size=4), TEXT)
+def test_whatever_comes_in_is_formatted_and_writes_no_element_of_ours(
+    rows: list[tuple[str, str, str]], zone: str
+) -> None:
+    made = [
+        replace(make_row(f"m-{n}", kind=kind, address=Address(where, where)), content=content)
+        for n, (kind, content, where) in enumerate(rows)
+    ]
+
+    prompt = build_prompt(read_incoming(made), PromptFacts(zone_name=zone))
+
+    prompt.text.encode()
+    tags = re.findall(r"<(/?)([^\s>]*)", prompt.text)
+    assert {name for _, name in tags} <= {"context", "messages", *ELEMENTS}
+    shown = [name for slash, name in tags if not slash and name in ELEMENTS]
+    assert len([name for name in shown if name != "quoted_message"]) == len(rows)
+    assert prompt.ids == tuple(row.id for row in made)

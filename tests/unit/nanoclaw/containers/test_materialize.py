@@ -8,7 +8,7 @@ from helpers.central import make_home
 
 from contract.address import Address, DestinationType
 from contract.clock import utc_now
-from contract.config import parse_runner_config, parse_session_config
+from contract.config import DoorConfig, parse_runner_config, parse_session_config
 from contract.inbound.reader import read_destinations, read_session_routing
 from nanoclaw.containers.materialize import (
     InstallFacts,
@@ -82,19 +82,40 @@ def test_container_file_is_readable_for_the_runner(started: Started) -> None:
     assert read.config.group_name == facts.group.name
 
 
-def test_instructions_name_the_agent(started: Started) -> None:
-    facts, folder = started
+def test_instructions_import_the_shared_text_and_a_fragment_per_tool(started: Started) -> None:
+    _, folder = started
 
-    assert facts.group.name in (folder.in_dir / "CLAUDE.md").read_text()
+    lines = (folder.in_dir / "CLAUDE.md").read_text().splitlines()
+
+    assert lines[2] == "@/app/CLAUDE.md"
+    assert "@./fragments/module-core.md" in lines
+    assert (folder.in_dir / "fragments" / "module-core.md").read_text()
+
+
+def test_selection_of_skills_reaches_the_runner_with_present_names(started: Started) -> None:
+    facts, _ = started
+    config = replace(facts.config, skills=("welcome", "onecli-gateway"))
+
+    assert runner_config(replace(facts, config=config)).skills == ["welcome", "network-access"]
+    assert runner_config(facts).skills == "all"
+
+
+def test_door_is_told_to_the_runner(started: Started) -> None:
+    facts, _ = started
+    door = DoorConfig(token="t-1")
+
+    assert session_config(replace(facts, door=door)).door == door
+    assert session_config(facts).door is None
 
 
 def test_agents_user_can_read_everything_in_the_folder(started: Started) -> None:
     _, folder = started
 
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.in_dir.iterdir()}
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in folder.in_dir.rglob("*")}
 
-    assert set(modes.values()) == {0o644}
-    assert not any(name.endswith(".new") for name in modes)
+    assert {mode for path, mode in modes.items() if path.is_file()} == {0o644}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {0o755}
+    assert not any(path.name.endswith(".new") for path in modes)
 
 
 def test_destinations_are_projected_without_those_that_are_gone(started: Started) -> None:

@@ -22,6 +22,9 @@ def source(tmp_path: Path) -> Path:
         "runner/__init__.py": "",
         "runner/deep/tool.py": "X = 1\n",
         "runner/__pycache__/old.pyc": "junk",
+        "runner/content/CLAUDE.md": "base",
+        "runner/content/skills/one/SKILL.md": "skill",
+        "runner/content/modules/core.md": "core",
         "other/secret.py": "no",
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +37,22 @@ def test_only_the_two_packages_are_unpacked(paths: HostPaths, source: Path) -> N
 
     found = {p.relative_to(payload.folder).as_posix() for p in payload.folder.rglob("*.py*")}
     assert found == {"contract/__init__.py", "runner/__init__.py", "runner/deep/tool.py"}
+
+
+def test_texts_are_found_by_the_names_of_earlier_versions(paths: HostPaths, source: Path) -> None:
+    payload = unpack(paths, source)
+
+    assert (payload.folder / "CLAUDE.md").read_text() == "base"
+    assert (payload.folder / "skills/one/SKILL.md").read_text() == "skill"
+    assert (payload.folder / "runner/content/modules/core.md").read_text() == "core"
+    assert not (payload.folder / "modules").exists()
+
+
+def test_our_own_texts_are_part_of_the_payload(paths: HostPaths) -> None:
+    payload = unpack(paths)
+
+    assert "Memory" in (payload.folder / "CLAUDE.md").read_text()
+    assert (payload.folder / "skills/welcome/SKILL.md").exists()
 
 
 def test_unpacking_twice_gives_the_same_folder_untouched(paths: HostPaths, source: Path) -> None:

@@ -1,0 +1,1 @@
+"""The vault, the agents' only way out: tokens, policy, keys, budgets, answers passed through."""

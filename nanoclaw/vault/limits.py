@@ -1,0 +1,45 @@
+"""Every bound of the vault in one place: sizes, numbers, times.
+
+Read by the modules beside it. A number that an agent can reach must cost it an error and cost
+nobody else anything; times are in seconds and measured on the monotonic clock.
+"""
+
+MAX_CONNECTIONS_PER_DOOR = 64
+MAX_CONNECTIONS = 512
+MAX_HEAD_BYTES = 64 * 1024
+MAX_BODY_BYTES = 40 * 1024 * 1024
+"""The API itself takes 32 MB."""
+MAX_HELD_BYTES = 160 * 1024 * 1024
+"""Request bodies in memory at one time, over all doors; further ones wait unread."""
+CHUNK_BYTES = 64 * 1024
+
+HEAD_SECONDS = 15.0
+"""From the first byte of a request to the end of its headers."""
+IDLE_SECONDS = 120.0
+"""A kept connection without a request."""
+BODY_SECONDS = 120.0
+"""40 MB through a loopback socket take a moment; a body this slow is an attack or a defect."""
+HELD_WAIT_SECONDS = 60.0
+WRITE_SECONDS = 300.0
+"""A client that takes nothing for so long; until then upstream is held back with it."""
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 1024 * 1024
+"""What is still read after a refusal, so that the refusal is not lost with the connection."""
+
+CONNECT_SECONDS = 20.0
+SEND_SECONDS = 120.0
+SILENCE_SECONDS = 600.0
+"""Upstream may think this long between two bytes; streams carry a sign of life far more often."""
+EXCHANGE_SECONDS = 3600.0
+POOL_SIZE = 16
+POOL_IDLE_SECONDS = 20.0
+"""Shorter than any server waits, so that a kept connection is rarely dead when it is used."""
+
+METER_LINE_BYTES = 1024 * 1024
+METER_BODY_BYTES = 8 * 1024 * 1024
+"""Of an answer in one piece; a longer one is charged as reserved."""
+
+RECONCILE_SECONDS = 15.0
+STOP_SECONDS = 3.0
+"""How long running answers may go on after a stop was asked for."""
+CONTROL_SECONDS = 10.0

@@ -1,0 +1,130 @@
+"""Runs the turns of one stream, one after the other (R-239).
+
+Started by ``query`` when its events are consumed. Opens the conversation, settles its head, takes
+what waits, runs a turn as a task that an interrupt may cancel, and rests in between without holding
+a connection (R-327). Ends when no more input can come.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from runner.instructions.model import InstructionSource
+from runner.providers.base import Began, Init
+from runner.providers.claude.calls import Emit
+from runner.providers.claude.conversation import Conversation
+from runner.providers.claude.intake import Intake
+from runner.providers.claude.ledger import Ledger
+from runner.providers.claude.steering import Input, InputQueue
+from runner.providers.claude.turn import Turn, TurnParts
+from runner.toolbox.base import Toolbox
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineParts:
+    """``opened`` is what the first turn has to be told besides its input."""
+
+    conversation: Conversation
+    turns: TurnParts
+    toolbox: Toolbox
+    instructions: InstructionSource
+    opened: tuple[str, ...] = ()
+
+
+class Engine:
+    """One stream."""
+
+    def __init__(self, parts: EngineParts) -> None:
+        self._parts = parts
+        self._turns = parts.turns
+        self._inbox: InputQueue = parts.turns.inbox
+        self._intake: Intake = parts.turns.intake
+        self._ledger: Ledger = parts.turns.ledger
+        self._emit: Emit = parts.turns.emit
+        self._covers = 0
+        self._first = True
+        self._woken = False
+        self._turn: asyncio.Task[None] | None = None
+        self._interrupted = False
+        self._stop_first = False
+
+    def wake(self) -> None:
+        """There is news that deserves a turn of its own (R-252)."""
+        self._woken = True
+        self._inbox.ring()
+
+    def interrupt(self) -> None:
+        """Ends the running turn, or the first one before it began; between turns nothing."""
+        if self._turn is None:
+            self._stop_first = True
+        elif not self._turn.done():
+            self._interrupted = True
+            self._turn.cancel()
+
+    async def run(self) -> None:
+        """Until the input ends. Raises what ends the stream."""
+        self._emit(Init(self._parts.conversation.id))
+        while True:
+            inputs = self._inbox.take()
+            if inputs:
+                await self._run_turn(inputs)
+            elif self._woken:
+                await self._run_own_turn()
+            elif self._inbox.ended:
+                return
+            else:
+                await self._inbox.wait()
+
+    async def _run_own_turn(self) -> None:
+        """A turn that nobody asked for, if there is still something to tell."""
+        self._woken = False
+        notes = self._parts.toolbox.take_notes()
+        if not notes:
+            return
+        self._intake.tell(*notes)
+        self._emit(Began())
+        await self._run_turn(())
+
+    async def _run_turn(self, inputs: tuple[Input, ...]) -> None:
+        turn = Turn(self._turns, inputs, self._covers)
+        self._interrupted = False
+        self._turn = asyncio.create_task(self._prepared(turn))
+        if self._stop_first:
+            self._stop_first = False
+            self.interrupt()
+        try:
+            await asyncio.wait({self._turn})
+        except asyncio.CancelledError:
+            self._turn.cancel()
+            await asyncio.wait({self._turn})
+            if not self._turn.cancelled():
+                self._turn.exception()
+            raise
+        finally:
+            self._covers = turn.covers
+        if self._turn.cancelled():
+            if not self._interrupted:
+                raise asyncio.CancelledError
+            _log.info("turn interrupted")
+            await turn.stop()
+            self._covers = turn.covers
+        else:
+            self._turn.result()
+        await self._turns.window.rest(input_waiting=self._inbox.has_input)
+
+    async def _prepared(self, turn: Turn) -> None:
+        """What the first turn waits for, and every later one looks at."""
+        await self._ledger.prepare()
+        self._ledger.begin_turn(self._parts.conversation.id)
+        mainline = self._turns.mainline
+        if self._first:
+            change = await mainline.prepare()
+            await self._turns.window.finish_interrupted()
+            self._first = False
+            self._intake.tell(*self._parts.opened, *self._parts.conversation.opening_notes)
+        else:
+            change = await mainline.look_again(self._parts.instructions)
+        self._intake.tell_change(change)
+        await turn.run()

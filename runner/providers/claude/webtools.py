@@ -1,0 +1,53 @@
+"""The web tools that the API itself carries out, and what they replace (R-258).
+
+Pure. Called when the tools of an epoch are put together. While the server's ``web_fetch`` is
+declared, the client tool of that name is hidden, because one name can stand for one tool only.
+"""
+
+from collections.abc import Mapping
+
+from runner.providers.claude.features import Feature, FeatureSet
+from runner.providers.claude.message import Block
+
+MAX_USES = 8
+MAX_FETCH_TOKENS = 25_000
+FETCH = "web_fetch"
+SEARCH = "web_search"
+_TYPES = {
+    "web_search_20260318": Feature.WEB_SEARCH,
+    "web_fetch_20260318": Feature.WEB_FETCH,
+}
+
+
+def server_tools(
+    setting: str, features: FeatureSet, timezone: str, disabled: frozenset[str]
+) -> tuple[Block, ...]:
+    """``setting`` is ``webTools`` of the configuration, "auto" or "server" for any at all."""
+    if setting not in ("auto", "server"):
+        return ()
+    # ``direct`` alone: otherwise they bring code execution with them.
+    search: Block = {
+        "type": "web_search_20260318",
+        "name": SEARCH,
+        "allowed_callers": ["direct"],
+        "max_uses": MAX_USES,
+        "user_location": {"type": "approximate", "timezone": timezone},
+    }
+    fetch: Block = {
+        "type": "web_fetch_20260318",
+        "name": FETCH,
+        "allowed_callers": ["direct"],
+        "max_uses": MAX_USES,
+        "max_content_tokens": MAX_FETCH_TOKENS,
+        "citations": {"enabled": False},
+    }
+    return tuple(
+        tool
+        for tool, feature in ((fetch, Feature.WEB_FETCH), (search, Feature.WEB_SEARCH))
+        if features.has(feature) and tool["name"] not in disabled
+    )
+
+
+def feature_of(tool: Mapping[str, object]) -> Feature | None:
+    """The feature that a declared tool needs; None for our own tools."""
+    return _TYPES.get(str(tool.get("type")))

@@ -1,0 +1,1 @@
+"""The tool by which an agent opens one of its skills."""

@@ -1,0 +1,1 @@
+"""The web, for agents whose model's endpoint cannot look there by itself."""

@@ -1,0 +1,1 @@
+"""A turn and what goes with it: commands, system rows, notes, and who is being answered."""

@@ -1,0 +1,67 @@
+"""What is being answered just now, in memory: written by the loop, read by tools of this process.
+
+Other processes read the same from ``session_state`` (R-58). The rows stay while the provider works
+on them; ``on_handed`` tells a waiting question that somebody wrote something else (R-170).
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from contract.address import NOWHERE, Address
+from contract.inbound.row import InboundRow
+
+SkillBody = Callable[[str, str], str | None]
+"""A skill's instructions for a name (without slash) and arguments; None: no such skill (R-307)."""
+Listener = Callable[[tuple[InboundRow, ...]], None]
+
+
+class DeskView(Protocol):
+    """What the loop needs to know of the tools that write messages and wait for answers."""
+
+    @property
+    def deliveries(self) -> int:
+        """How many messages tools have sent in this process (R-88)."""
+
+    def awaits(self, key: str) -> bool:
+        """Somebody in this process waits for the answer to this question or request (R-98)."""
+
+
+class CurrentTurn:
+    """Made once per process; lists are short, because few batches wait at a time."""
+
+    def __init__(self) -> None:
+        self._rows: tuple[InboundRow, ...] = ()
+        self._routing: InboundRow | None = None
+        self._listeners: list[Listener] = []
+
+    @property
+    def rows(self) -> tuple[InboundRow, ...]:
+        """Every row handed to the provider and not yet answered, oldest first."""
+        return self._rows
+
+    @property
+    def routing(self) -> InboundRow | None:
+        """The row that answers refer to (R-68); None between turns."""
+        return self._routing
+
+    @property
+    def origin(self) -> Address:
+        return NOWHERE if self._routing is None else self._routing.address
+
+    @property
+    def in_reply_to(self) -> str | None:
+        return None if self._routing is None else self._routing.id
+
+    def on_handed(self, listener: Listener) -> None:
+        """``listener`` is called with the rows of each batch that the provider gets."""
+        self._listeners.append(listener)
+
+    def hand(self, rows: tuple[InboundRow, ...]) -> None:
+        """The provider got these rows; ``set`` follows."""
+        for listener in self._listeners:
+            listener(rows)
+
+    def set(self, rows: tuple[InboundRow, ...], routing: InboundRow | None) -> None:
+        """What is left to answer, and whom answers refer to from now on (R-85)."""
+        self._rows = rows
+        self._routing = routing

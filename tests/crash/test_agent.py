@@ -1,0 +1,103 @@
+"""The agent with a model, killed at each of its steps, in the middle of tool calls and answers.
+
+What must hold: every message is answered once, what a tool has done is neither lost nor repeated,
+and every request to the model is one that the API accepts.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.agent import CHAT, AgentHome
+from helpers.kill_points import KillFolder, find_kill_points
+from helpers.messages_api.answers import Reply, answer, to, use
+from helpers.messages_api.server import MessagesApi, Request
+from helpers.waiting import wait_until
+
+POINTS = tuple(
+    point for point in find_kill_points() if point.split(".")[0] in ("runner", "vault", "claude")
+)
+VICTIMS = ("vault", "sweep", "delivery", "supervisor")
+
+
+def model(request: Request) -> Reply:
+    """Sends a message by tool, writes a line by shell, answers; whatever is done already counts."""
+    asked = max(
+        index
+        for index, message in enumerate(request.messages)
+        if message["role"] == "user" and any("<message id=" in str(b) for b in message["content"])
+    )
+    calls = sum(
+        block["type"] == "tool_use"
+        for message in request.messages[asked:]
+        if message["role"] == "assistant"
+        for block in message["content"]
+    )
+    number = request.everything.count("question-")
+    if calls == 0:
+        return answer(use("mcp__nanoclaw__send_message", to=CHAT, text=f"working-{number}"))
+    if calls == 1:
+        return answer(use("bash", command=f"echo line-{number} >> lines.txt"))
+    return to(CHAT, f"answer-{number}")
+
+
+@pytest.fixture
+def api() -> Iterator[MessagesApi]:
+    with MessagesApi() as server:
+        server.respond(model)
+        yield server
+
+
+@pytest.fixture
+def kill(tmp_path: Path) -> KillFolder:
+    folder = KillFolder(tmp_path / "kill")
+    folder.path.mkdir()
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, api: MessagesApi, kill: KillFolder) -> Iterator[AgentHome]:
+    with AgentHome(tmp_path, api, "process", kill_dir=kill.path) as made:
+        yield made
+
+
+def assert_balanced(home: AgentHome, questions: int) -> None:
+    home.wait(lambda: f"answer-{questions}" in home.said, "the last answer is there")
+    for number in range(1, questions + 1):
+        assert home.said.count(f"working-{number}") == 1, home.said
+        assert home.said.count(f"answer-{number}") == 1, home.said
+    assert [text for text in home.said if text.startswith("Error")] == []
+    assert home.api.refusals == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_agent_that_dies_at_a_step_loses_and_repeats_nothing(
+    home: AgentHome, kill: KillFolder, point: str
+) -> None:
+    home.start()
+    kill.arm(point, "self")
+
+    home.terminal.send("question-1")
+    home.wait(lambda: "answer-1" in home.said, "the first answer is there", within=60)
+    home.terminal.send("question-2")
+    home.wait(lambda: "answer-2" in home.said, "the second answer is there", within=60)
+
+    assert_balanced(home, 2)
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_the_host_may_die_while_the_model_speaks(
+    home: AgentHome, kill: KillFolder, victim: str
+) -> None:
+    home.start()
+    home.terminal.send("question-1")
+    home.wait_for_requests(2)
+
+    if victim == "supervisor":
+        home.host.kill()
+        wait_until(lambda: not home.host.living(), within=10, what="the old tree is gone")
+        home.host.start()
+    else:
+        home.host.kill_child(victim)
+
+    assert_balanced(home, 1)
