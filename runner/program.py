@@ -12,23 +12,34 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contract.errors import SchemaMismatch, SessionFileCorrupt
 from contract.exits import RunnerExit
 from contract.layout import MOUNT_EXTRA, RunnerPaths
 from runner.errors import ConfigError, FencedOffError, GiveUpError
 from runner.heartbeat import Heartbeat
+from runner.image_check import check_image
+from runner.instructions.model import InstructionSource
 from runner.lease import Lease
 from runner.limits import apply_limits
 from runner.log import fields, set_up_logging
 from runner.loop import Loop, LoopParts
-from runner.providers.base import ProviderOptions
+from runner.providers.base import Books, ProviderOptions
 from runner.providers.registry import ProviderRegistry
 from runner.settings import Settings, read_settings
 from runner.store import Store
+from runner.toolbox.base import Toolbox
+from runner.toolbox.none import NoInstructions, Nothing, NoTools
+from runner.turn.current import CurrentTurn
 from runner.wakeup import Wakeup
 
+if TYPE_CHECKING:
+    from runner.door import Relay
+
 _log = logging.getLogger("runner")
+
+SCRIPTED = "scripted"
 
 STOP_SECONDS = 7.0
 """The host waits eight before it kills (R-4)."""
@@ -44,6 +55,7 @@ def main() -> int:
     set_up_logging(paths.runner_log, verbose=bool(os.environ.get(VERBOSE_VARIABLE)))
     try:
         settings = read_settings(paths)
+        check_image()
         _enter(settings)
         asyncio.run(_serve(settings))
     except ConfigError as error:
@@ -74,26 +86,87 @@ def _enter(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    paths = settings.paths
-    options = ProviderOptions(paths, settings.session, settings.config, _extra_directories())
-    provider = ProviderRegistry().create(settings.provider, options)
-    store = Store(paths, Lease(paths.session_json, settings.session.lease))
-    heartbeat = Heartbeat(paths.heartbeat, settings.session.heartbeat_seconds)
-    wakeup = Wakeup(paths, os.environ)
+    store = Store(settings.paths, Lease(settings.paths.session_json, settings.session.lease))
+    wakeup = Wakeup(settings.paths, os.environ)
     wakeup.start()
-    loop = Loop(LoopParts(settings, store, provider, wakeup, heartbeat))
-    _stop_on_signals(loop)
-    gc.freeze()  # what start-up made stays; the collector need not look at it again
-    gc.enable()
-    _log.info(
-        "runner up",
-        extra=fields(session=settings.session.session_id, reason=settings.provider),
-    )
+    relay = await _open_door(settings)
     try:
+        loop = await _build(settings, store, wakeup)
+        _stop_on_signals(loop)
+        gc.freeze()  # what start-up made stays; the collector need not look at it again
+        gc.enable()
+        _log.info(
+            "runner up",
+            extra=fields(session=settings.session.session_id, reason=settings.provider),
+        )
         await loop.run()
     finally:
+        if relay is not None:
+            await relay.close()
         wakeup.close()
         store.close()
+
+
+async def _open_door(settings: Settings) -> "Relay | None":
+    """The way to the vault; what is started later finds it in its environment."""
+    if settings.session.door is None:
+        return None
+    from runner.door import Relay
+
+    relay = Relay(settings.session.door)
+    await relay.start()
+    os.environ.update(relay.environment())
+    return relay
+
+
+async def _build(settings: Settings, store: Store, wakeup: Wakeup) -> Loop:
+    """Raises ConfigError when the provider cannot work."""
+    registry = ProviderRegistry()
+    current = CurrentTurn()
+    heartbeat = Heartbeat(settings.paths.heartbeat, settings.session.heartbeat_seconds)
+    if settings.provider == SCRIPTED and "call" not in (settings.config.script or ""):
+        options = _options(settings, NoTools(), NoInstructions(), Nothing())
+        provider = registry.create(settings.provider, options)
+        return Loop(LoopParts(settings, store, provider, wakeup, heartbeat, current))
+    # Imported late: an agent with a fixed script starts without all of it.
+    from runner.equipment import equip
+
+    equipment = equip(settings, store, current, os.environ, _extra_directories())
+    options = _options(settings, equipment.toolbox, equipment.instructions, equipment.desk)
+    provider = registry.create(settings.provider, options)
+    if (save := getattr(provider, "save_todo", None)) is not None:
+        equipment.todo.save_with(save)
+    await equipment.desk.start()
+    return Loop(
+        LoopParts(
+            settings,
+            store,
+            provider,
+            wakeup,
+            heartbeat,
+            current,
+            equipment.desk,
+            equipment.toolbox,
+            equipment.skill_body,
+            os.environ,
+        )
+    )
+
+
+def _options(
+    settings: Settings, toolbox: Toolbox, instructions: InstructionSource, books: "Books"
+) -> ProviderOptions:
+    return ProviderOptions(
+        paths=settings.paths,
+        session=settings.session,
+        config=settings.config,
+        toolbox=toolbox,
+        instructions=instructions,
+        usage=books,
+        effects=books,
+        environment=os.environ,
+        additional_directories=_extra_directories(),
+    )
 
 
 def _stop_on_signals(loop: Loop) -> None:

@@ -203,6 +203,10 @@ class Desk:
     async def find_question(self, question_id: str) -> OpenQuestion | None:
         return find_question(await self._state(QUESTIONS_KEY), question_id)
 
+    async def questions(self) -> tuple[OpenQuestion, ...]:
+        """What people were asked and have not answered, oldest first."""
+        return parse_questions(await self._state(QUESTIONS_KEY))
+
     async def find_answer(self, question_id: str) -> InboundRow | None:
         """The answer to a question, unless somebody has taken it already (R-47)."""
         row = await self._store.ask(lambda: reader.find_question_response(self._in, question_id))

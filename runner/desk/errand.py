@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.address import NOWHERE, Address
-from contract.content import dump
+from contract.content import dump, parse_outbound
 from contract.inbound.row import MessageKind
 from contract.outbound.row import NewOutbound
 from contract.shape import Shape
@@ -47,13 +47,18 @@ class Errand:
 
 
 def new_row(letter: Letter, batch: Batch, now: datetime) -> NewOutbound:
-    """The row, which carries on what the turn was about; raises BadContent."""
+    """The row, which carries on what the turn was about; raises BadContent.
+
+    Read once as the host will read it: what it would refuse is told to the agent instead.
+    """
+    content = dump(letter.content)
+    parse_outbound(letter.kind, content)
     provenance = batch.provenance
     return NewOutbound(
         id=letter.id,
         kind=letter.kind,
         timestamp=now,
-        content=dump(letter.content),
+        content=content,
         address=letter.address,
         in_reply_to=letter.in_reply_to,
         taint=provenance.taint,

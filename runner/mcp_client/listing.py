@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from runner.mcp_client.schema import usable_schema
+from runner.mcp_client.schema import ANYTHING, usable_schema
 
 MAX_TOOLS = 500
 """Per server; nobody needs more, and a page with 100,000 would otherwise fill the memory."""
@@ -25,6 +25,9 @@ MAX_SCHEMA_HINT = 2_000
 ONE_LINE = 160
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_RAW, _PROBLEM = "nanoclaw/schema", "nanoclaw/problem"
+"""Notes of ``keep_usable`` for ``read_tool``, in the field that the protocol keeps for such."""
+
 _HINTS = ("readOnlyHint", "idempotentHint", "destructiveHint", "openWorldHint")
 
 
@@ -80,10 +83,12 @@ def _usable(item: object) -> dict[str, object] | None:
     name = item.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not _encodable(name):
         return None
-    schema = item.get("inputSchema")
+    declared = item.get("inputSchema")
+    schema, problem = usable_schema(declared)
     usable: dict[str, object] = {
         "name": name,
-        "inputSchema": schema if isinstance(schema, dict) else {"type": "object"},
+        "inputSchema": dict(schema),
+        "_meta": {_RAW: cut(_as_text(declared), MAX_RAW_SCHEMA), _PROBLEM: problem},
     }
     for key in ("title", "description"):
         value = item.get(key)
@@ -107,8 +112,10 @@ def _encodable(name: str) -> bool:
 
 def read_tool(item: Mapping[str, object]) -> ServerTool:
     """``item`` as ``keep_usable`` left it."""
-    schema, problem = usable_schema(item.get("inputSchema"))
-    raw = cut(_as_text(item.get("inputSchema")), MAX_RAW_SCHEMA)
+    meta = item.get("_meta")
+    about = meta if isinstance(meta, dict) else {}
+    raw, problem = str(about.get(_RAW, "")), about.get(_PROBLEM)
+    schema = item.get("inputSchema")
     description = str(item.get("description") or item.get("title") or "").strip()
     if problem:
         shown = cut(raw, MAX_SCHEMA_HINT)
@@ -120,7 +127,7 @@ def read_tool(item: Mapping[str, object]) -> ServerTool:
     return ServerTool(
         name=str(item["name"]),
         full_description=description.strip() or "(the server gives no description)",
-        schema=schema,
+        schema=schema if isinstance(schema, dict) else ANYTHING,
         raw_schema=raw,
         read_only=read_only,
         repeatable=read_only or hints.get("idempotentHint") is True,

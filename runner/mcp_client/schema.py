@@ -33,6 +33,12 @@ def usable_schema(value: object) -> tuple[Mapping[str, object], str]:
         return ANYTHING, f"is {size:,} characters long"
     schema = _without_expressions(value)
     schema.setdefault("type", "object")
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        # JSON Schema allows "true" for anything; the protocol wants an object in this place.
+        schema["properties"] = {
+            name: {} if part is True else part for name, part in properties.items()
+        }
     if problem := _problem(schema):
         return ANYTHING, problem
     return schema, ""
@@ -95,6 +101,8 @@ def _problem(schema: dict[str, object]) -> str:
             odd = [name for name in properties if not _PROPERTY.fullmatch(name)]
             if odd:
                 return "has parameters with unusual names"
+            if part is schema and not all(isinstance(item, dict) for item in properties.values()):
+                return "has parameters without a description of their own"
         reference = part.get("$ref")
         if isinstance(reference, str) and not _resolves(reference, schema):
             return "refers to something that is not in it"

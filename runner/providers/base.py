@@ -219,6 +219,10 @@ class EffectMemory(Protocol):
         """The text that the call answered, if its transaction was committed."""
 
 
+class Books(UsageSink, EffectMemory, Protocol):
+    """Both in one; the desk is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderOptions:
     """What a factory gets (R-18). ``environment`` is the process's, read in ``program``."""

@@ -100,8 +100,8 @@ class AgentHome:
     @property
     def session(self) -> Path:
         """The only session's folder."""
-        (folder,) = self.paths.sessions.glob("*/*")
-        return folder
+        (folder,) = self.paths.sessions.glob("*/*/in")
+        return folder.parent
 
     @property
     def conversation(self) -> Path:

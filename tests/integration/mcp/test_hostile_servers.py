@@ -20,8 +20,8 @@ def peak_memory_mb() -> float:
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same waits, shorter; what is tested is that each of them ends."""
-    monkeypatch.setattr(connection, "START_SECONDS", 1.0)
-    monkeypatch.setattr(connection, "PROOF_SECONDS", 0.2)
+    monkeypatch.setattr(connection, "START_SECONDS", 2.5)
+    monkeypatch.setattr(connection, "PROOF_SECONDS", 0.5)
     monkeypatch.setattr(stdio, "WRITE_SECONDS", 0.5)
 
 

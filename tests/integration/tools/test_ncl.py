@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from helpers.desk_session import DeskSession
+from helpers.kill_points import KillFolder
 from helpers.runner_process import PROJECT
 from helpers.waiting import wait_until
 
@@ -137,6 +139,27 @@ def test_time_out_leaves_an_acknowledgement_for_the_late_answer(session: DeskSes
         ask_host(session.paths, parse_words(["groups", "list"]), seconds=0.0)
 
     assert session.session.status_of(f"cli-resp-{session.last.id}") is AckStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("point", "status"), [("ncl.requested", None), ("ncl.acknowledged", AckStatus.COMPLETED)]
+)
+def test_command_that_is_killed_leaves_a_whole_request(
+    session: DeskSession, running: list[subprocess.Popen[bytes]], point: str, status: object
+) -> None:
+    kill = KillFolder(session.root / "kill")
+    kill.path.mkdir()
+    kill.arm(point, "self")
+    process = start(session.paths, running, "groups", "list", NANOCLAW_KILL_DIR=str(kill.path))
+    wait_until(lambda: session.rows, what="the request")
+    request = session.last
+    session.answer_request(request.id, {"id": request.id, **ROWS})
+
+    code, out, _ = finish(process)
+
+    assert (code, out) == (-signal.SIGKILL, "")
+    assert session.session.status_of(f"cli-resp-{request.id}") is status
+    assert session.content(request)["command"] == "groups-list"
 
 
 def test_answer_under_another_row_id_is_found_as_well(session: DeskSession) -> None:

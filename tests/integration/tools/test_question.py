@@ -143,6 +143,7 @@ def test_late_answer_can_be_told_with_its_question(session: DeskSession) -> None
 
     assert found is not None
     assert (found.title, found.question) == ("Deploy", "Go live?")
+    assert asyncio.run(session.desk.questions()) == (found,)
 
 
 def test_question_that_is_open_at_a_restart_is_said_to_be_open(session: DeskSession) -> None:

@@ -14,6 +14,9 @@ from contract.outbound.writer import open_outbound
 from runner.desk import outbox
 
 IN_THREAD = Address("telegram", "77", "t-1")
+DEEP: dict[str, object] = {"title": "x"}
+for _ in range(70):
+    DEEP = {"children": [DEEP]}
 
 
 def test_send_message_stamps_the_current_batchs_in_reply_to(session: DeskSession) -> None:
@@ -248,6 +251,7 @@ def test_card_is_sent_as_it_is(session: DeskSession) -> None:
         ({}, "'card' is required"),
         ({"card": "x"}, "'card' must be an object"),
         ({"card": {"title": "x" * 70_000}}, "over 65536 bytes"),
+        ({"card": DEEP}, "nested deeper than 64"),
         ({"card": {"title": "x"}, "fallbackText": 1}, "'fallbackText' must be a text"),
     ],
 )

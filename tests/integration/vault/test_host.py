@@ -50,8 +50,8 @@ def test_runner_in_a_session_gets_a_working_door(
     session = sweep.new_session()
     sweep.start()
     vault.start()
-    session.ask("m1")
-    session.wait_until_running()
+    session.ask("m1", "hello")
+    session.wait_for_answer("You said: hello")
     config = door_of(session)
     assert config is not None
 
@@ -95,8 +95,8 @@ def test_door_is_closed_when_its_container_has_ended(
     session = sweep.new_session()
     sweep.start()
     vault.start()
-    session.ask("m1")
-    session.wait_until_running()
+    session.ask("m1", "hello")
+    session.wait_for_answer("You said: hello")
     config = door_of(session)
     assert config is not None
     socket = Path(config.folder) / "vault.sock"
@@ -114,14 +114,14 @@ def test_next_container_gets_another_door(vault: VaultProcess, sweep: SweepProce
     session = sweep.new_session()
     sweep.start()
     vault.start()
-    session.ask("m1")
-    session.wait_until_running()
+    session.ask("m1", "hello")
+    session.wait_for_answer("You said: hello")
     first = door_of(session)
     sweep.ask_to_stop(session.id)
     session.wait_until_settled()
 
-    session.ask("m2")
-    session.wait_until_running()
+    session.ask("m2", "again")
+    session.wait_for_answer("You said: again")
 
     second = door_of(session)
     assert first is not None

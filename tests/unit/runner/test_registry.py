@@ -8,11 +8,16 @@ from runner.errors import ConfigError
 from runner.providers.base import Provider, ProviderOptions
 from runner.providers.registry import ProviderRegistry
 from runner.providers.scripted import ScriptedProvider, create
+from runner.toolbox.none import NoInstructions, Nothing, NoTools
 
 OPTIONS = ProviderOptions(
     RunnerPaths(Path("in"), Path("out"), Path("agent"), Path("app")),
     SessionConfig(session_id="s", agent_group_id="g", lease=1),
     RunnerConfig(),
+    NoTools(),
+    NoInstructions(),
+    Nothing(),
+    Nothing(),
 )
 
 

@@ -7,20 +7,37 @@ from runner.mcp_client.listing import (
     MAX_DESCRIPTION,
     MAX_TOOLS,
     ONE_LINE,
+    ServerTool,
     cut,
     keep_usable,
     read_tool,
 )
+from runner.mcp_client.schema import ANYTHING
 
 
 def tool(name: object = "t", **fields: Any) -> dict[str, Any]:
     return {"name": name, "inputSchema": {"type": "object"}, **fields}
 
 
+def bare(page: dict[str, object]) -> list[dict[str, Any]]:
+    """The kept tools without our own notes."""
+    tools = page["tools"]
+    assert isinstance(tools, list)
+    return [{key: item[key] for key in item if key != "_meta"} for item in tools]
+
+
+def from_server(**fields: Any) -> ServerTool:
+    """As it arrives at the end."""
+    page, _ = keep_usable({"tools": [tool(**fields)]})
+    tools = page["tools"]
+    assert isinstance(tools, list)
+    return read_tool(tools[0])
+
+
 def test_one_malformed_tool_costs_only_itself() -> None:
     page, left_out = keep_usable({"tools": ["x", {"name": 3}, tool("good"), tool("n" * 300)]})
 
-    assert page["tools"] == [tool("good")]
+    assert bare(page) == [tool("good")]
     assert left_out == 3
 
 
@@ -33,7 +50,7 @@ def test_too_many_tools_are_cut_and_no_further_page_is_asked_for() -> None:
 
     page, left_out = keep_usable({"tools": many, "nextCursor": "more"})
 
-    assert len(page["tools"]) == MAX_TOOLS  # type: ignore[arg-type]
+    assert len(bare(page)) == MAX_TOOLS
     assert left_out == 7
     assert "nextCursor" not in page
 
@@ -43,19 +60,18 @@ def test_fields_that_are_not_used_are_dropped_before_they_can_do_harm() -> None:
         {"tools": [tool(outputSchema=3, icons="x", annotations={"readOnlyHint": "yes"})]}
     )
 
-    assert page["tools"] == [tool(annotations={})]
+    assert bare(page) == [tool(annotations={})]
 
 
 def test_a_schema_that_is_no_object_is_forgiven() -> None:
     page, left_out = keep_usable({"tools": [tool(inputSchema="text")]})
 
-    assert page["tools"] == [tool()]
+    assert bare(page) == [tool(inputSchema=dict(ANYTHING))]
     assert left_out == 0
 
 
 def test_descriptions_lose_control_characters_and_are_cut() -> None:
-    page, _ = keep_usable({"tools": [tool(description="a\x00b\x1b" + "c" * 100_000)]})
-    item = read_tool(page["tools"][0])  # type: ignore[index]
+    item = from_server(description="a\x00b\x1b" + "c" * 100_000)
 
     assert item.full_description.startswith("abc")
     assert len(item.description) == MAX_DESCRIPTION
@@ -63,23 +79,23 @@ def test_descriptions_lose_control_characters_and_are_cut() -> None:
 
 
 def test_hints_are_believed_only_when_they_are_true() -> None:
-    reading = read_tool(tool(annotations={"readOnlyHint": True}))
-    repeatable = read_tool(tool(annotations={"idempotentHint": True}))
+    reading = from_server(annotations={"readOnlyHint": True})
+    repeatable = from_server(annotations={"idempotentHint": True})
 
     assert (reading.read_only, reading.repeatable) == (True, True)
     assert (repeatable.read_only, repeatable.repeatable) == (False, True)
-    assert not read_tool(tool()).read_only
+    assert not from_server().read_only
 
 
 def test_a_replaced_schema_is_told_in_the_description() -> None:
-    item = read_tool(tool(inputSchema={"type": "object", "anyOf": [{"required": ["colour"]}]}))
+    item = from_server(inputSchema={"type": "object", "anyOf": [{"required": ["colour"]}]})
 
     assert "combines alternatives" in item.description
     assert "colour" in item.description
 
 
 def test_a_tool_without_description_says_so() -> None:
-    assert read_tool(tool()).description
+    assert from_server().description
 
 
 def test_cut_keeps_within_the_limit() -> None:

@@ -29,6 +29,12 @@ def test_a_missing_type_is_added() -> None:
     assert usable_schema({"properties": {}}) == ({"type": "object", "properties": {}}, "")
 
 
+def test_a_parameter_that_may_be_anything_becomes_an_object() -> None:
+    schema = {"type": "object", "properties": {"a": True}}
+
+    assert usable_schema(schema) == ({"type": "object", "properties": {"a": {}}}, "")
+
+
 def test_a_recursive_schema_is_fine() -> None:
     schema = with_property(**{"$ref": "#"})
 
@@ -63,6 +69,7 @@ def test_expressions_are_left_out_and_a_property_of_that_name_stays() -> None:
         (with_property(type="nonsense"), "not valid JSON Schema"),
         ({"type": "object", "properties": 3}, "not valid JSON Schema"),
         ({"type": "object", "properties": {"a b": {}}}, "unusual names"),
+        ({"type": "object", "properties": {"a": False}}, "without a description"),
         (with_property(**{"$ref": "http://127.0.0.1:9/x"}), "refers to something"),
         (with_property(**{"$ref": "#/$defs/none"}), "refers to something"),
         (with_property(**{"$ref": "#anchor"}), "refers to something"),

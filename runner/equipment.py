@@ -1,0 +1,97 @@
+"""Builds what an agent with a model works with: desk, tools, servers, skills, instructions.
+
+Called by ``program``, and imported only there and only when the agent needs it: a scripted agent
+without tools starts without all of this.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.layout import MOUNT_HOME
+from runner.desk.batch import TurnBatch
+from runner.desk.desk import Desk
+from runner.instructions.places import Places
+from runner.instructions.skills import SkillLibrary
+from runner.instructions.source import InstructionFacts, InstructionFiles
+from runner.mcp_client.source import McpServers, McpSettings
+from runner.settings import Settings
+from runner.skills.tool import SkillTool
+from runner.store import Store
+from runner.toolbox.base import Tool
+from runner.toolbox.box import ToolSet, ToolSetParts
+from runner.tools.files.tools import FileTools
+from runner.tools.nanoclaw.toolset import model_tools
+from runner.tools.search import SearchTools
+from runner.tools.shell.shell import Shell
+from runner.tools.shell.tools import shell_tools
+from runner.tools.spool import Spool
+from runner.tools.todo import TodoTool
+from runner.tools.web.fetch import WebFetch
+from runner.turn.current import CurrentTurn, SkillBody
+
+SPOOL = "spool"
+SaveTodo = Callable[[Sequence[Mapping[str, object]]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """``todo`` gets its storage when the provider is there."""
+
+    desk: Desk
+    toolbox: ToolSet
+    instructions: InstructionFiles
+    skill_body: SkillBody
+    todo: TodoTool
+
+
+def equip(
+    settings: Settings,
+    store: Store,
+    current: CurrentTurn,
+    environment: Mapping[str, str],
+    additional_directories: tuple[Path, ...],
+) -> Equipment:
+    """Starts nothing; raises nothing but programming errors."""
+    paths, config, session = settings.paths, settings.config, settings.session
+    home = Path(environment.get("HOME") or MOUNT_HOME)
+    desk = Desk(paths, store, TurnBatch(current))
+    skills = SkillLibrary(Places(paths, home), config)
+    spool = Spool(paths.runner_dir / SPOOL)
+    shell = Shell(paths.workspace, environment, spool)
+    protected = (paths.outbound_db, paths.conversation, paths.in_dir)
+    files = FileTools(lambda: shell.cwd, protected)
+    todo = TodoTool()
+    built_in: list[Tool] = [
+        *shell_tools(shell),
+        *files.tools(),
+        *SearchTools(lambda: shell.cwd).tools(),
+        SkillTool(skills),
+        todo,
+        WebFetch(environment, spool),
+    ]
+    servers = None
+    if config.mcp_servers:
+        servers = McpServers(
+            McpSettings(
+                config.mcp_servers, environment, paths.workspace, spool, config.tool_timeouts
+            ),
+            logging.getLogger("runner.mcp"),
+        )
+    toolbox = ToolSet(
+        ToolSetParts(
+            tools=(
+                *sorted(built_in, key=lambda tool: tool.spec.name),
+                *model_tools(desk, session.timezone),
+            ),
+            in_flight=desk,
+            keeper=spool,
+            servers=servers,
+            residents=(shell, files),
+            disabled=frozenset(config.disabled_tools),
+        )
+    )
+    facts = InstructionFacts(paths, config, session, home, additional_directories, environment)
+    instructions = InstructionFiles(facts, skills, store.destinations)
+    return Equipment(desk, toolbox, instructions, skills.skill_body, todo)
