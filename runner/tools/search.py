@@ -223,7 +223,7 @@ def _hits(path: Path, pattern: re.Pattern[str], mode: str, *, whole: bool) -> li
 
 
 def _root(arguments: Arguments, cwd: Path) -> Path | None:
-    path = cwd / Path(str(arguments.get("path") or ".")).expanduser()
+    path = cwd / str(arguments.get("path") or ".")
     root = Path(os.path.normpath(path))
     return root if root.exists() else None
 

@@ -4,6 +4,7 @@ Each takes an ``AgentHome`` that is not started yet and fails by an assertion. A
 them by name: as child processes (tests/integration/agent) and in containers (tests/docker).
 """
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -504,7 +505,7 @@ def tools_of_an_mcp_server_are_used(home: AgentHome) -> None:
     home.group_folder.mkdir(parents=True, exist_ok=True)
     script = home.group_folder / "echo_server.py"
     script.write_text(ECHO_SERVER.read_text())
-    python = "/opt/nanoclaw/bin/python" if home.runtime == "docker" else "python3"
+    python = "/opt/nanoclaw/bin/python" if home.runtime == "docker" else sys.executable
     where = "/workspace/agent" if home.runtime == "docker" else str(home.group_folder)
     server = McpServer(command=python, args=(f"{where}/echo_server.py",))
     home.configure(ContainerConfigChange(mcp_servers={"echo": server}))

@@ -29,8 +29,13 @@ BROAD_EXCEPT_DOORS = {
     "nanoclaw/admin/dispatch.py": 1,  # an administrative command
     "nanoclaw/cli/main.py": 1,  # the command line's main
     "runner/program.py": 1,  # the runner's main
-    "runner/loop.py": 3,  # its tick; the rows of one turn; closing a provider (foreign code)
+    "runner/loop.py": 2,  # its tick; the rows of one turn
     "runner/query.py": 1,  # a provider's stream
+    "runner/turn/commands.py": 1,  # a provider's command
+    "runner/turn/conversation.py": 1,  # closing and archiving (foreign code)
+    "runner/toolbox/box.py": 1,  # a tool call
+    "runner/mcp_server.py": 1,  # a tool call of another program
+    "runner/mcp_client/connection.py": 1,  # a server of somebody else
 }
 """Where a general ``except`` may stand, and how many of them."""
 
@@ -62,6 +67,8 @@ ENVIRONMENT_READERS = (
     "contract/layout.py",  # the runner's mount points
     "runner/__main__.py",
     "runner/program.py",
+    "runner/mcp_server.py",  # a program of its own
+    "runner/ncl.py",  # a program of its own
     "setup/",
     "tools/pyz_main.py",
     "bootstrap.py",

@@ -336,7 +336,7 @@ class Conversation:
         write_index(self._file, self._history)
 
     def set_todo(self, items: Sequence[Mapping[str, object]]) -> None:
-        self._append(RecordType.TODO_LIST, {"items": [dict(item) for item in items]}, sync=False)
+        self._append(RecordType.TASKS, {"items": [dict(item) for item in items]}, sync=False)
 
     def log_usage(self, usage: Mapping[str, object]) -> None:
         """A ``usage`` record, for reading by people."""

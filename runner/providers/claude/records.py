@@ -33,7 +33,7 @@ class RecordType(StrEnum):
     TURN_END = "turn_end"
     COMPACTION = "compaction"
     RETRACT = "retract"
-    TODO_LIST = "todo"
+    TASKS = "todo"
     USAGE = "usage"
     ERROR = "error"
 

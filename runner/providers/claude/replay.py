@@ -125,7 +125,7 @@ class History:
                 self._compact(record, Entry(n, at, offset, _message(record), "compaction"))
             case RecordType.RETRACT:
                 self._retract(_numbers(record.get("refs")))
-            case RecordType.TODO_LIST:
+            case RecordType.TASKS:
                 self.todo = _items(record.get("items"))
             case _:
                 pass

@@ -183,7 +183,7 @@ class FileTools:
         given = str(arguments["path"])
         if not given or "\0" in given or len(given) > 4096:
             raise FileProblemError("path is empty or not a path")
-        return self._cwd() / Path(given).expanduser()
+        return self._cwd() / given
 
     def _writable(self, arguments: Arguments) -> Path:
         path = self._path(arguments)
