@@ -16,6 +16,9 @@ from nanoclaw.vault.answers import Refusal, bad_request, too_slow
 from nanoclaw.vault.decide import Headers
 
 
+PATIENCE = limits.Patience()
+
+
 class ClientGoneError(Exception):
     """It hung up, or takes nothing any more."""
 
@@ -40,9 +43,15 @@ class Incoming:
 class Client:
     """Used by one task, except ``gone``, which another one may wait for meanwhile."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        patience: limits.Patience = PATIENCE,
+    ) -> None:
         self._reader = reader
         self._writer = writer
+        self._patience = patience
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.MAX_HEAD_BYTES)
         self._early_bytes = 0
         self.idle = True
@@ -54,12 +63,12 @@ class Client:
         self.idle = True
         if not self._http.trailing_data[0]:
             try:
-                await self._receive(limits.IDLE_SECONDS)
+                await self._receive(self._patience.idle)
             except TimeoutError:
                 return None
         self.idle = False
         try:
-            async with asyncio.timeout(limits.HEAD_SECONDS):
+            async with asyncio.timeout(self._patience.head):
                 event = await self._event()
         except TimeoutError:
             raise RefusedError(too_slow("the head of the request came too slowly")) from None
@@ -81,7 +90,7 @@ class Client:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
         received = bytearray()
         try:
-            async with asyncio.timeout(limits.BODY_SECONDS):
+            async with asyncio.timeout(self._patience.body):
                 while not isinstance(event := await self._event(), h11.EndOfMessage):
                     if not isinstance(event, h11.Data):
                         raise ClientGoneError
@@ -145,7 +154,7 @@ class Client:
         """Lets out what was written, for a moment."""
         self._writer.close()
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(limits.LINGER_SECONDS):
+            async with asyncio.timeout(self._patience.linger):
                 await self._writer.wait_closed()
 
     async def _event(self) -> object:
@@ -177,7 +186,7 @@ class Client:
             return
         self._writer.write(data)
         try:
-            async with asyncio.timeout(limits.WRITE_SECONDS):
+            async with asyncio.timeout(self._patience.write):
                 await self._writer.drain()
         except OSError as error:  # a time-out is one
             raise ClientGoneError from error
@@ -185,7 +194,7 @@ class Client:
     async def _linger(self) -> None:
         """Reads on for a moment: closing over unread bytes would cost the client our answer."""
         with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(limits.LINGER_SECONDS):
+            async with asyncio.timeout(self._patience.linger):
                 self._writer.write_eof()
                 for _ in range(limits.LINGER_BYTES // limits.CHUNK_BYTES):
                     if not await self._reader.read(limits.CHUNK_BYTES):

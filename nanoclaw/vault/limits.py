@@ -4,6 +4,8 @@ Read by the modules beside it. A number that an agent can reach must cost it an 
 nobody else anything; times are in seconds and measured on the monotonic clock.
 """
 
+from dataclasses import dataclass
+
 MAX_CONNECTIONS_PER_DOOR = 64
 MAX_CONNECTIONS = 512
 MAX_HEAD_BYTES = 64 * 1024
@@ -13,16 +15,7 @@ MAX_HELD_BYTES = 160 * 1024 * 1024
 """Request bodies in memory at one time, over all doors; further ones wait unread."""
 CHUNK_BYTES = 64 * 1024
 
-HEAD_SECONDS = 15.0
-"""From the first byte of a request to the end of its headers."""
-IDLE_SECONDS = 120.0
-"""A kept connection without a request."""
-BODY_SECONDS = 120.0
-"""40 MB through a loopback socket take a moment; a body this slow is an attack or a defect."""
 HELD_WAIT_SECONDS = 60.0
-WRITE_SECONDS = 300.0
-"""A client that takes nothing for so long; until then upstream is held back with it."""
-LINGER_SECONDS = 2.0
 LINGER_BYTES = 1024 * 1024
 """What is still read after a refusal, so that the refusal is not lost with the connection."""
 
@@ -43,3 +36,19 @@ RECONCILE_SECONDS = 15.0
 STOP_SECONDS = 3.0
 """How long running answers may go on after a stop was asked for."""
 CONTROL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client is waited for."""
+
+    idle: float = 120.0
+    """A kept connection without a request."""
+    head: float = 15.0
+    """From the first byte of a request to the end of its headers."""
+    body: float = 120.0
+    """40 MB through a loopback socket take a moment; slower is an attack or a defect."""
+    write: float = 300.0
+    """A client that takes nothing; until then upstream is held back with it."""
+    linger: float = 2.0
+    """After a refusal, and for the last bytes."""

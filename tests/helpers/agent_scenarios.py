@@ -387,7 +387,7 @@ def missing_credit_is_told(home: AgentHome) -> None:
 
 
 def an_unknown_model_is_told(home: AgentHome) -> None:
-    told(home, failing(404, "not_found_error", "model: claude-nope"), "model", "configur")
+    told(home, failing(404, "not_found_error", "model: claude-nope"), "model", "set up")
 
 
 def a_refusal_is_told_and_leaves_no_trace(home: AgentHome) -> None:

@@ -52,6 +52,8 @@ MODULE_USERS: dict[str, tuple[str, ...]] = {
     "docker": ("nanoclaw/containers/",),
     # The host's loops are selectors; the vault, the ingress and some platform clients are not.
     "asyncio": ("runner/", "nanoclaw/vault/", "nanoclaw/ingress/", "nanoclaw/channels/"),
+    # The vault's protocol; nobody else of the host speaks HTTP over connections of its own.
+    "h11": ("nanoclaw/vault/",),
     "argparse": ("nanoclaw/cli/", "setup/", "migrate/", "runner/__main__.py"),
     "prompt_toolkit": ("nanoclaw/cli/",),
 }  # fmt: skip

@@ -2,8 +2,9 @@
 
 The engine appends what it is about to send and what came back; every method that returns has its
 record in the file, and in addition on the disk where something durable may depend on it (R-289).
-All calls are synchronous and short, and may come from several threads. Nothing that was sent is ever edited:
-the list grows at its end, is replaced by a compaction, or loses its tail by a retraction.
+All calls are synchronous and short, and may come from several threads. Nothing that was sent is
+ever edited: the list grows at its end, is replaced by a compaction, or loses messages by a
+retraction.
 """
 
 import logging

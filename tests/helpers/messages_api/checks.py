@@ -40,7 +40,7 @@ def check(body: dict[str, Any], betas: frozenset[str], signed: set[str]) -> None
     if not body["messages"]:
         raise RefusedError("messages: at least one message is required")
     _check_texts(body)
-    _check_roles(body["messages"])
+    _check_roles(body["messages"], to_be_answered="compaction" not in body)
     _check_pairs(body["messages"])
     _check_breakpoints(body)
     _check_tools(body.get("tools", []))
@@ -99,7 +99,7 @@ def _check_texts(body: dict[str, Any]) -> None:
                 raise RefusedError(f"messages.{i}: text content blocks must be non-empty")
 
 
-def _check_roles(messages: list[dict[str, Any]]) -> None:
+def _check_roles(messages: list[dict[str, Any]], *, to_be_answered: bool) -> None:
     previous = None
     for i, message in enumerate(messages):
         role = message["role"]
@@ -112,7 +112,7 @@ def _check_roles(messages: list[dict[str, Any]]) -> None:
         previous = role
     last = messages[-1]
     paused = any(block["type"] == "server_tool_use" for block in content_of(last))
-    if last["role"] == "assistant" and not paused and len(messages) > 1:
+    if to_be_answered and last["role"] == "assistant" and not paused and len(messages) > 1:
         raise RefusedError("This model does not support assistant message prefill.")
 
 

@@ -28,9 +28,7 @@ def test_summariser_is_told_what_to_keep(kept: str) -> None:
 def test_summary_ends_with_the_reminder_how_to_answer() -> None:
     text = compaction_instructions([FAMILY])
 
-    assert text.endswith(
-        'wrapped in `<message to="name">…</message>`. Destinations: `family`.'
-    )
+    assert text.endswith('wrapped in `<message to="name">…</message>`. Destinations: `family`.')
     assert compaction_instructions([]).endswith("Destinations: (none).")
 
 
