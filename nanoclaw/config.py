@@ -131,13 +131,16 @@ def _engine_address(text: str) -> str:
 
 
 def _http_address(text: str) -> str:
-    parts = urlsplit(text.strip())
+    text = text.strip().rstrip("/")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an address in plain characters without blanks")
+    parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must start with https:// or http:// and name a host")
-    if parts.username is not None or parts.query or parts.fragment or not text.isascii():
+    if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("must be an address without user, ? and #")
     _ = parts.port  # raises ValueError for nonsense
-    return text.strip().rstrip("/")
+    return text
 
 
 SETTINGS: tuple[Setting, ...] = (

@@ -366,5 +366,10 @@ class Loop:
         """Bounded: whatever does not end in time ends with the process."""
         if self._open is not None:
             await self._open.abort()
-        await self._beside.close()
-        await quietly(self._provider.close(), CLOSE_SECONDS, "closing the provider")
+        closing = [
+            quietly(self._beside.close(), CLOSE_SECONDS, "ending scripts and commands"),
+            quietly(self._provider.close(), CLOSE_SECONDS, "closing the provider"),
+        ]
+        if self._parts.toolbox is not None:
+            closing.append(quietly(self._parts.toolbox.close(), CLOSE_SECONDS, "closing the tools"))
+        await asyncio.gather(*closing)

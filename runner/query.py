@@ -168,7 +168,6 @@ class OpenQuery:
         """Answers refer to the newest rows from now on (R-85)."""
         rows = tuple(item.row for item in self.waiting_items())
         self._context.current.set(rows, routing_row(items) or self._context.current.routing)
-        self._context.current.hand(tuple(item.row for item in items))
 
     def _turn_began(self) -> None:
         self._began_at = asyncio.get_running_loop().time()

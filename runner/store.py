@@ -118,10 +118,6 @@ class Store:
         wanted = tuple(keys)
         return await self._patiently(lambda: self._state(wanted))
 
-    async def sent_contents(self, message_ids: tuple[str, ...]) -> dict[str, str]:
-        """Contents of messages of ours that are still in the queue."""
-        return await self._patiently(lambda: self._sent_contents(message_ids))
-
     def stop_retrying(self) -> None:
         """We are asked to leave: whatever cannot be written now is left to the next lease."""
         self._leaving.set()
@@ -158,6 +154,7 @@ class Store:
             out.drop_settled_acks(pending)
             out.delete_state(CURRENT_BATCH)
             out.clear_tool_in_flight(now)
+            out.prune_usage(now)
             key = continuation_key(provider)
             continuation = out.get_state(key)
             legacy = out.get_state(_LEGACY_KEY)
@@ -211,11 +208,6 @@ class Store:
         with read_outbound(self._out) as out:
             found = {key: out.get_state(key) for key in keys}
         return {key: value for key, value in found.items() if value is not None}
-
-    def _sent_contents(self, message_ids: tuple[str, ...]) -> dict[str, str]:
-        with read_outbound(self._out) as out:
-            rows = {key: out.find_by_id(key) for key in message_ids}
-        return {key: row.content for key, row in rows.items() if row is not None}
 
     def _apply(self, change: Change) -> None:
         self._lease.check()

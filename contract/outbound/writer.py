@@ -9,7 +9,7 @@ a container that is gone.
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from contract.clock import to_text
@@ -24,6 +24,7 @@ from contract.version import CONTRACT_VERSION
 
 KEEP_NEWEST = 500
 """Delivered messages that stay, so that the agent can still edit them by number."""
+KEEP_USAGE_DAYS = 90
 KEEP_USAGE_ROWS = 20_000
 """Some 4 MB."""
 
@@ -178,7 +179,7 @@ class OutboundWriter(OutboundReader):
             ),
         )
 
-    def prune_usage(self, before: datetime, keep_newest: int = KEEP_USAGE_ROWS) -> int:
+    def prune_usage(self, now: datetime, keep_newest: int = KEEP_USAGE_ROWS) -> int:
         """Deletes rows of the usage log that are old, or too many (R-321); how many went.
 
         The number is bounded as well, because the host reads the whole file at each change.
@@ -188,7 +189,7 @@ class OutboundWriter(OutboundReader):
             DELETE FROM usage_log
             WHERE ts < ? OR id <= (SELECT max(id) FROM usage_log) - ?
             """,
-            (to_text(before), max(keep_newest, 1)),
+            (to_text(now - timedelta(days=KEEP_USAGE_DAYS)), max(keep_newest, 1)),
         )
         return cursor.rowcount
 

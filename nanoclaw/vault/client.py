@@ -15,7 +15,6 @@ from nanoclaw.vault import limits
 from nanoclaw.vault.answers import Refusal, bad_request, too_slow
 from nanoclaw.vault.decide import Headers
 
-
 PATIENCE = limits.Patience()
 
 

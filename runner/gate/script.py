@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,7 @@ SCRIPT_SECONDS = 30.0
 MAX_OUTPUT = 1024 * 1024
 LINGER_SECONDS = 1.0
 """Children may hold the pipes after the script itself has ended."""
-LOOK_SECONDS = 0.02
-_CHUNK = 64 * 1024
+_OUT, _ERR = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,6 @@ class Surroundings:
     seconds: float = SCRIPT_SECONDS
 
 
-class _TooMuchError(Exception):
-    """The output limit was reached."""
-
-
 async def run_script(text: str, around: Surroundings) -> ScriptRun:
     """Never raises for anything the script does."""
     try:
@@ -44,7 +39,8 @@ async def run_script(text: str, around: Surroundings) -> ScriptRun:
     except OSError as error:
         return ScriptRun(None, errors=str(error), stopped=Stopped.NOT_STARTED)
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, watched = await asyncio.get_running_loop().subprocess_exec(
+            _Watched,
             "bash",
             str(path),
             cwd=around.workspace,
@@ -58,9 +54,70 @@ async def run_script(text: str, around: Surroundings) -> ScriptRun:
         path.unlink(missing_ok=True)
         return ScriptRun(None, errors=str(error), stopped=Stopped.NOT_STARTED)
     try:
-        return await _watch(process, around.seconds)
+        return await _outcome(transport, watched, around.seconds)
     finally:
         path.unlink(missing_ok=True)
+        _end_group(transport.get_pid())
+        await _within(watched.exited.wait(), LINGER_SECONDS)
+        transport.close()
+
+
+class _Watched(asyncio.SubprocessProtocol):
+    """Collects the output; ``over`` is set by the script's end, or by too much of it.
+
+    The standard library's streams will not do: they wait for the pipes as well, which children
+    of the script may hold, and stop reading when nobody takes what they have read.
+    """
+
+    def __init__(self) -> None:
+        self.parts = {_OUT: bytearray(), _ERR: bytearray()}
+        self.over = asyncio.Event()
+        self.exited = asyncio.Event()
+        self.pipes_closed = asyncio.Event()
+        self.too_much = False
+        self._open = set(self.parts)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        into = self.parts[fd]
+        into += data[: max(MAX_OUTPUT + 1 - len(into), 0)]
+        if len(into) > MAX_OUTPUT:
+            self.too_much = True
+            self.over.set()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.pipes_closed.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
+        self.over.set()
+
+    def text(self, fd: int) -> str:
+        return self.parts[fd].decode(errors="replace")
+
+
+async def _outcome(
+    transport: asyncio.SubprocessTransport, watched: _Watched, seconds: float
+) -> ScriptRun:
+    stopped: Stopped | None = None
+    if not await _within(watched.over.wait(), seconds):
+        stopped = Stopped.TOO_SLOW
+    elif not watched.too_much:
+        await _within(watched.pipes_closed.wait(), LINGER_SECONDS)
+    if watched.too_much:
+        stopped = Stopped.TOO_MUCH
+    status = transport.get_returncode() if stopped is None else None
+    return ScriptRun(status, watched.text(_OUT), watched.text(_ERR), stopped)
+
+
+async def _within(waiting: Awaitable[object], seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await waiting
+    except TimeoutError:
+        return False
+    return True
 
 
 def _write(text: str, folder: Path) -> Path:
@@ -72,68 +129,7 @@ def _write(text: str, folder: Path) -> Path:
     return Path(name)
 
 
-async def _watch(process: asyncio.subprocess.Process, seconds: float) -> ScriptRun:
-    assert process.stdout is not None
-    assert process.stderr is not None
-    output, errors = bytearray(), bytearray()
-    stopped: Stopped | None = None
-    readers = [
-        asyncio.create_task(_read(process.stdout, output)),
-        asyncio.create_task(_read(process.stderr, errors)),
-    ]
-    try:
-        async with asyncio.timeout(seconds):
-            await _until_ended(process, readers)
-    except TimeoutError:
-        stopped = Stopped.TOO_SLOW
-    except _TooMuchError:
-        stopped = Stopped.TOO_MUCH
-    finally:
-        _end_group(process)
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
-    status = await process.wait()
-    return ScriptRun(
-        None if stopped is not None else status,
-        output.decode(errors="replace"),
-        errors.decode(errors="replace"),
-        stopped,
-    )
-
-
-async def _until_ended(
-    process: asyncio.subprocess.Process, readers: list[asyncio.Task[None]]
-) -> None:
-    """The script's own end, and what it has printed until then."""
-    ended = asyncio.create_task(_ended(process))
-    try:
-        waiting = {ended, *readers}
-        while not ended.done():
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for future in done:
-                future.result()
-    finally:
-        ended.cancel()
-    done, _ = await asyncio.wait(readers, timeout=LINGER_SECONDS)
-    for reader in done:
-        reader.result()
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Not ``wait``: that also waits for the pipes, which children of the script may hold."""
-    while process.returncode is None:  # noqa: ASYNC110 the standard library has no event for it
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-async def _read(stream: asyncio.StreamReader, into: bytearray) -> None:
-    while chunk := await stream.read(_CHUNK):
-        into += chunk
-        if len(into) > MAX_OUTPUT:
-            raise _TooMuchError
-
-
-def _end_group(process: asyncio.subprocess.Process) -> None:
+def _end_group(pid: int) -> None:
     """The whole group, also when its leader is gone: nothing of a script outlives it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(pid, signal.SIGKILL)

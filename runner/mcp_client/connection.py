@@ -6,12 +6,8 @@ scopes may not change tasks. Every wait has a limit; whatever breaks the connect
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import mcp_types as types
 from mcp.client import Client, IncomingMessage
@@ -30,6 +26,7 @@ from runner.mcp_client.failure import (
 from runner.mcp_client.http import HttpTransport
 from runner.mcp_client.listing import MAX_TOOLS, ServerTool, read_tool
 from runner.mcp_client.stdio import StdioTransport
+from runner.mcp_client.surroundings import Surroundings
 
 START_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
@@ -46,20 +43,13 @@ _SESSION_GONE = "Session terminated"
 _UNTOLD_STATUS = "Server returned an error response"
 """Texts of the package's HTTP transport, which has no other mark for these cases."""
 
+_FORGETFUL = ("HTTP 400", "HTTP 404", "HTTP 410")
+"""The request was refused before it was carried out, perhaps because a session is unknown."""
+
 _Answer = types.CallToolResult | types.InputRequiredResult
 _ANSWER: TypeAdapter[_Answer] = TypeAdapter(_Answer)
 _CLIENT = types.Implementation(name="nanoclaw", version="1")
 _Cursor = types.PaginatedRequestParams
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a connection needs besides the server's own settings."""
-
-    environment: Mapping[str, str]
-    cwd: Path
-    logger: logging.Logger
-    mode: Literal["auto", "legacy"] = "auto"
 
 
 class Connection:
@@ -269,6 +259,10 @@ class Connection:
         if error.error.code == types.CONNECTION_CLOSED:
             self._lose(text)
             return LostError(self.reason, delivered=not self._transport.unreachable)
+        if text == _UNTOLD_STATUS and self._transport.hint.startswith(_FORGETFUL):
+            # Many servers answer so, instead of with the 404 of the protocol, after a restart.
+            self._lose(f"the server refused the request ({self._transport.hint})")
+            return LostError(self.reason, delivered=False)
         if text == _UNTOLD_STATUS:
             return RefusedError(self._explained(error))
         return RefusedError(text)

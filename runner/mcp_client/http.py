@@ -8,6 +8,7 @@ never followed, since headers from the configuration may hold a secret.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from types import TracebackType
 
 import httpx2
@@ -25,6 +26,8 @@ READ_SECONDS = 660.0
 """Between two pieces of an answer; above the longest time limit that a call may have (R-273)."""
 
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError)
+_COMPRESSED = "the server compresses its answer although asked not to"
+_TOO_LONG = f"its answer is longer than {MAX_MESSAGE_BYTES // 2**20} MB"
 _EVENT_STREAM = "text/event-stream"
 
 
@@ -93,7 +96,7 @@ class HttpTransport:
             proxy=proxy_for(url, self._environment),
         )
         return httpx2.AsyncClient(
-            transport=BoundedTransport(inner, self._count, self._not_reached),
+            transport=BoundedTransport(inner, Watch(self._count, self._not_reached, self._broken)),
             event_hooks={"response": [self._look_at]},
             headers={**self._server.headers, "accept-encoding": "identity"},
             timeout=httpx2.Timeout(CONNECT_SECONDS, read=READ_SECONDS),
@@ -111,8 +114,12 @@ class HttpTransport:
         self.unreachable = True
         self._lost(f"it cannot be reached: {in_words(error)}")
 
+    def _broken(self, error: Exception) -> None:
+        self._lost(in_words(error))
+
     async def _look_at(self, response: httpx2.Response) -> None:
-        if response.status_code >= httpx2.codes.MULTIPLE_CHOICES:
+        posted = response.request.method == "POST"
+        if posted and response.status_code >= httpx2.codes.MULTIPLE_CHOICES:
             self._refused = f"HTTP {response.status_code} {response.reason_phrase}".strip()
 
     async def __aexit__(
@@ -132,32 +139,43 @@ def is_event_stream(server: McpServer) -> bool:
     return (server.type or "").lower() == "sse"
 
 
-class BoundedTransport(httpx2.AsyncBaseTransport):
-    """Counts what comes in: per answer, and for event streams by the guard's window only."""
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Whom the transport tells of what happens on the wire."""
 
-    def __init__(
-        self,
-        inner: httpx2.AsyncBaseTransport,
-        count: Callable[[int], None],
-        not_reached: Callable[[Exception], None],
-    ) -> None:
+    count: Callable[[int], None]
+    not_reached: Callable[[Exception], None]
+    broken: Callable[[Exception], None]
+
+
+class BoundedTransport(httpx2.AsyncBaseTransport):
+    """Counts what comes in: per answer, and for event streams by the guard's window only.
+
+    The package lets an error of a posted request end the connection without a word of why, so the
+    reason is told from here.
+    """
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, watch: Watch) -> None:
         self._inner = inner
-        self._count = count
-        self._not_reached = not_reached
+        self._watch = watch
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        posted = request.method == "POST"
         try:
             response = await self._inner.handle_async_request(request)
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                await response.aclose()
+                raise httpx2.DecodingError(_COMPRESSED)
         except _NOT_SENT as error:
-            self._not_reached(error)
+            self._watch.not_reached(error)
             raise
-        if response.headers.get("content-encoding", "identity").lower() != "identity":
-            await response.aclose()
-            raise httpx2.DecodingError("the server compresses its answer although asked not to")
+        except httpx2.HTTPError as error:
+            if posted:
+                self._watch.broken(error)
+            raise
         endless = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        limit = None if endless else MAX_MESSAGE_BYTES
-        response.stream = _CountedStream(response.stream, self._count, limit)
+        response.stream = _CountedStream(response.stream, self._watch, endless=endless)
         return response
 
     async def aclose(self) -> None:
@@ -165,21 +183,24 @@ class BoundedTransport(httpx2.AsyncBaseTransport):
 
 
 class _CountedStream(httpx2.AsyncByteStream):
-    def __init__(
-        self, inner: httpx2.AsyncByteStream, count: Callable[[int], None], limit: int | None
-    ) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, watch: Watch, *, endless: bool) -> None:
         self._inner = inner
-        self._count = count
-        self._limit = limit
+        self._watch = watch
+        self._endless = endless
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
-        async for chunk in self._inner:
-            self._count(len(chunk))
-            size += len(chunk)
-            if self._limit is not None and size > self._limit:
-                raise AnswerTooLargeError(f"its answer is longer than {self._limit // 2**20} MB")
-            yield chunk
+        try:
+            async for chunk in self._inner:
+                self._watch.count(len(chunk))
+                size += len(chunk)
+                if not self._endless and size > MAX_MESSAGE_BYTES:
+                    raise AnswerTooLargeError(_TOO_LONG)
+                yield chunk
+        except httpx2.HTTPError as error:
+            if not self._endless:
+                self._watch.broken(error)
+            raise
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -93,6 +93,10 @@ class _Collected:
         except (binascii.Error, ValueError):
             self.say(f"[{label}: its data is damaged]")
             return
+        if (text := _written(data, declared)) is not None:
+            self.has_text = True
+            self.say(f"[{label}]\n{text}")
+            return
         image = image_type(data)
         if image is not None and self._takes_image(data):
             self.media.append(ImagePart(image[0], base64.b64encode(data).decode()))
@@ -111,6 +115,16 @@ class _Collected:
         where = f"kept in {path}" if path is not None else "it could not be kept"
         kind = cut(clean(declared or "unknown type"), 100)
         self.say(f"[{label}: {kind}, {len(data):,} bytes, {where}]")
+
+
+def _written(data: bytes, declared: str | None) -> str | None:
+    """The text in a blob that is declared as one."""
+    if not (declared or "").lower().startswith(("text/", "application/json")):
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _add_text(collected: _Collected, block: "types.TextContent") -> None:

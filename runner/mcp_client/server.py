@@ -9,17 +9,19 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from contract.config import McpServer
 from runner.mcp_client.failure import LostError, SlowError, UnavailableError
 from runner.mcp_client.listing import ServerTool
+from runner.mcp_client.surroundings import Surroundings
 from runner.toolbox.base import ToolCall
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult
 
-    from runner.mcp_client.connection import Connection, Surroundings
+    from runner.mcp_client.connection import Connection
 
 STARTS_AT_ONCE = 8
 FIRST_DELAY_SECONDS = 5.0
@@ -29,6 +31,8 @@ SETTLED_SECONDS = 60.0
 
 WAIT_SECONDS = 35.0
 """How long a call waits for a server that is being started."""
+
+_CONNECTIONS = "runner.mcp_client.connection"
 
 DEFAULT_CALL_SECONDS = 120.0
 MAX_CALL_SECONDS = 600.0
@@ -52,7 +56,7 @@ class ServerSettings:
     prefix: str
     config: McpServer
     starts: asyncio.Semaphore
-    around: "Surroundings"
+    around: Surroundings
     call_seconds: float = DEFAULT_CALL_SECONDS
     delays: Delays = field(default_factory=Delays)
 
@@ -66,6 +70,7 @@ class Server:
         self._keeper: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
         self._attempting = False
+        self._closed = False
         self._settled = asyncio.Event()
         self._wanted = asyncio.Event()
         self._known: tuple[ServerTool, ...] = ()
@@ -112,6 +117,7 @@ class Server:
             self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
+        self._closed = True
         self._settled.set()
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
@@ -137,13 +143,12 @@ class Server:
             delay = min(delay * 2, self._settings.delays.last)
 
     async def _attempt(self) -> "Connection | None":
-        # Late: the package takes half a second to import, and the loop's first look comes first.
-        from runner.mcp_client.connection import Connection
-
         self._attempting = True
         self._settled.clear()
-        connection = Connection(self._settings.config, self._settings.around)
         try:
+            # In a thread: the package takes half a second to import, and the loop goes on.
+            module = await asyncio.to_thread(import_module, _CONNECTIONS)
+            connection: Connection = module.Connection(self._settings.config, self._settings.around)
             async with self._settings.starts:
                 await connection.open()
         except UnavailableError as error:
@@ -173,6 +178,8 @@ class Server:
         """Starts the server if it is down; raises UnavailableError."""
         if self._connection is not None and self._connection.is_alive:
             return self._connection
+        if self._closed:
+            raise UnavailableError("this agent is leaving")
         if not self._attempting:
             self._settled.clear()
             self._wanted.set()

@@ -34,6 +34,7 @@ from runner.mcp_client.server import (
     Server,
     ServerSettings,
 )
+from runner.mcp_client.surroundings import Surroundings
 from runner.mcp_client.tools import CallTool, DescribeTool, LateTool, declared_tool, shown
 from runner.toolbox.base import Tool, ToolSpec
 from runner.toolbox.source import Keeper
@@ -95,8 +96,6 @@ class McpServers:
         """Starts all servers and returns at once; needs a running event loop."""
         if self._servers or self._closed or not self._usable:
             return
-        from runner.mcp_client.connection import Surroundings
-
         inherited = {
             key: value for key, value in self._settings.environment.items() if key not in SECRETS
         }

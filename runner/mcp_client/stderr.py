@@ -12,7 +12,7 @@ import time
 from collections import deque
 
 MAX_LINE = 1000
-LINES_PER_WINDOW = 40
+LINES_PER_WINDOW = 100
 WINDOW_SECONDS = 10.0
 SLOW_READ_SECONDS = 0.05
 _CHUNK = 16 * 1024

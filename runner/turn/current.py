@@ -1,7 +1,7 @@
 """What is being answered just now, in memory: written by the loop, read by tools of this process.
 
 Other processes read the same from ``session_state`` (R-58). The rows stay while the provider works
-on them; ``on_handed`` tells a waiting question that somebody wrote something else (R-170).
+on them.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,6 @@ from contract.inbound.row import InboundRow
 
 SkillBody = Callable[[str, str], str | None]
 """A skill's instructions for a name (without slash) and arguments; None: no such skill (R-307)."""
-Listener = Callable[[tuple[InboundRow, ...]], None]
 
 
 class DeskView(Protocol):
@@ -32,7 +31,6 @@ class CurrentTurn:
     def __init__(self) -> None:
         self._rows: tuple[InboundRow, ...] = ()
         self._routing: InboundRow | None = None
-        self._listeners: list[Listener] = []
 
     @property
     def rows(self) -> tuple[InboundRow, ...]:
@@ -51,15 +49,6 @@ class CurrentTurn:
     @property
     def in_reply_to(self) -> str | None:
         return None if self._routing is None else self._routing.id
-
-    def on_handed(self, listener: Listener) -> None:
-        """``listener`` is called with the rows of each batch that the provider gets."""
-        self._listeners.append(listener)
-
-    def hand(self, rows: tuple[InboundRow, ...]) -> None:
-        """The provider got these rows; ``set`` follows."""
-        for listener in self._listeners:
-            listener(rows)
 
     def set(self, rows: tuple[InboundRow, ...], routing: InboundRow | None) -> None:
         """What is left to answer, and whom answers refer to from now on (R-85)."""

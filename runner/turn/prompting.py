@@ -7,15 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 
 from contract.address import AGENT_CHANNEL, Destination
-from contract.content import (
-    MessageEdited,
-    QuestionCard,
-    QuestionResponse,
-    ReactionIn,
-    parse_outbound,
-)
-from contract.errors import BadContent
-from contract.inbound.row import MessageKind
+from contract.content import MessageEdited, QuestionResponse, ReactionIn
 from runner.decide import Role, role_of
 from runner.incoming import Incoming
 from runner.log import fields
@@ -76,14 +68,15 @@ class PromptMaker:
         return await self.store.numbers(ids) if ids else {}
 
     async def _questions(self, items: tuple[Incoming, ...]) -> dict[str, str]:
-        """What cards of ours asked, as far as they are still in the queue (R-172)."""
-        ids = tuple(
-            item.content.question_id for item in items if isinstance(item.content, QuestionResponse)
-        )
+        """What was asked, as far as it is still known (R-172)."""
+        ids = [i.content.question_id for i in items if isinstance(i.content, QuestionResponse)]
         if not ids:
             return {}
-        contents = await self.store.sent_contents(ids)
-        return {key: text for key, value in contents.items() if (text := _question(value))}
+        # Imported late: most sessions never ask anything.
+        from runner.desk.questions import QUESTIONS_KEY, parse_questions
+
+        known = (await self.store.state([QUESTIONS_KEY])).get(QUESTIONS_KEY)
+        return {q.id: q.question for q in parse_questions(known) if q.id in ids}
 
     def _with_skill(self, item: Incoming) -> Incoming:
         """``/name`` of a skill: the message stays as it is, its instructions follow (R-307)."""
@@ -113,11 +106,3 @@ class MadePrompt:
     prompt: Prompt
     notes: tuple[str, ...]
     destinations: tuple[Destination, ...]
-
-
-def _question(content: str) -> str | None:
-    try:
-        card = parse_outbound(MessageKind.CHAT_SDK, content)
-    except BadContent:
-        return None
-    return card.question if isinstance(card, QuestionCard) else None

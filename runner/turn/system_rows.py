@@ -14,7 +14,7 @@ from contract.clock import utc_now
 from contract.content import CliResponse, QuestionResponse, UnknownIn
 from contract.inbound.row import InboundRow
 from runner.change import Change
-from runner.incoming import read_incoming
+from runner.incoming import Incoming, read_incoming
 from runner.log import fields
 from runner.store import Store
 from runner.turn.current import DeskView
@@ -57,33 +57,49 @@ class SystemRows:
             return ()
         self._stamp = _stamp(self._inbound)
         self._looked_at = self._clock()
-        rows = await self._store.system_rows()
+        items = read_incoming(await self._store.system_rows())
         now = utc_now()
-        late = [row for row in rows if self._is_late_answer(row)]
-        others = [row for row in rows if row not in late]
-        abandoned = [row for row in others if self._is_abandoned(row, now)]
+        elsewhere = await self._awaited_elsewhere(items, now)
+        late = [item.row for item in items if self._is_late_answer(item, elsewhere)]
+        others = [item for item in items if item.row not in late]
+        abandoned = [item.row for item in others if self._is_abandoned(item, elsewhere, now)]
         if abandoned:
             _log.info("nobody waits for these answers", extra=fields(count=len(abandoned)))
             await self._store.apply(Change(complete=tuple(row.id for row in abandoned)))
         self._left = len(abandoned) < len(others) or len(late) > 0
         return tuple(late[:MAX_AT_ONCE])
 
-    def _is_late_answer(self, row: InboundRow) -> bool:
+    async def _awaited_elsewhere(
+        self, items: tuple[Incoming, ...], now: datetime
+    ) -> frozenset[str]:
+        """Questions for which a tool server in another process waits (R-171)."""
+        if not any(isinstance(item.content, QuestionResponse) for item in items):
+            return frozenset()
+        # Imported late: most sessions never ask anything.
+        from runner.desk.questions import QUESTIONS_KEY, parse_questions
+
+        known = (await self._store.state([QUESTIONS_KEY])).get(QUESTIONS_KEY)
+        return frozenset(q.id for q in parse_questions(known) if q.is_awaited_elsewhere(now))
+
+    def _is_late_answer(self, item: Incoming, elsewhere: frozenset[str]) -> bool:
         """Only with a desk: it alone knows that nobody waits any more."""
-        [item] = read_incoming([row])
         content = item.content
         return (
             self._desk is not None
             and isinstance(content, QuestionResponse)
+            and content.question_id not in elsewhere
             and not self._desk.awaits(content.question_id)
         )
 
-    def _is_abandoned(self, row: InboundRow, now: datetime) -> bool:
-        [item] = read_incoming([row])
+    def _is_abandoned(self, item: Incoming, elsewhere: frozenset[str], now: datetime) -> bool:
         key = _key(item.content)
-        if self._desk is not None and key is not None and self._desk.awaits(key):
+        if key is not None and (key in elsewhere or self._is_awaited(key)):
             return False
-        return row.timestamp is None or now - row.timestamp >= FETCHED_WITHIN
+        moment = item.row.timestamp
+        return moment is None or now - moment >= FETCHED_WITHIN
+
+    def _is_awaited(self, key: str) -> bool:
+        return self._desk is not None and self._desk.awaits(key)
 
 
 def _key(content: object) -> str | None:

@@ -1,7 +1,8 @@
 """The agent with a model, killed at each of its steps, in the middle of tool calls and answers.
 
-What must hold: every message is answered once, what a tool has done is neither lost nor repeated,
-and every request to the model is one that the API accepts.
+What must hold: every message is answered once, nothing that a tool has done is repeated, and every
+request to the model is one that the API accepts. A call that was cut off before it did anything is
+told to the model as interrupted; this model does not try again.
 """
 
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def home(tmp_path: Path, api: MessagesApi, kill: KillFolder) -> Iterator[AgentHo
 def assert_balanced(home: AgentHome, questions: int) -> None:
     home.wait(lambda: f"answer-{questions}" in home.said, "the last answer is there")
     for number in range(1, questions + 1):
-        assert home.said.count(f"working-{number}") == 1, home.said
+        assert home.said.count(f"working-{number}") <= 1, home.said
         assert home.said.count(f"answer-{number}") == 1, home.said
     assert [text for text in home.said if text.startswith("Error")] == []
     assert home.api.refusals == []

@@ -145,6 +145,7 @@ class DoubleQuery:
         self._aborted = False
         self.interrupted = False
         self._changed = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     def push(self, prompt: Prompt) -> int:
         if self._ended:
@@ -156,6 +157,18 @@ class DoubleQuery:
 
     def end(self) -> None:
         self._ended = True
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def refuse_pushes(self) -> None:
+        """As if the stream had ended by itself a moment before anybody noticed."""
+        self._ended = True
+
+    def wake(self) -> None:
+        """A turn of the provider's own, from the test's thread."""
+        self._loop.call_soon_threadsafe(self._wake)
+
+    def _wake(self) -> None:
+        self._waiting.append((self._next - 1, Prompt("", "")))
         self._changed.set()
 
     def interrupt(self) -> None:

@@ -122,6 +122,8 @@ def broken_tools() -> list[Any]:
 
 
 def handle(request_id: Any, method: str, params: dict[str, Any]) -> None:
+    if method == "server/discover" and "ignores-discover" in BEHAVIOURS:
+        return
     if method == "server/discover":
         if "modern" not in BEHAVIOURS:
             send(id=request_id, error={"code": -32601, "message": "Method not found"})

@@ -16,7 +16,7 @@ from helpers.waiting import wait_until
 from contract.address import Address, Destination
 from contract.clock import utc_now
 from contract.config import SessionConfig, SessionLimits, dump_config
-from contract.errors import SnapshotBusy, SnapshotMissing
+from contract.errors import SnapshotBusy, SnapshotMissing, SnapshotRefused
 from contract.inbound.row import AckStatus, DeliveredMark, DeliveredStatus, InboundRow, NewInbound
 from contract.inbound.writer import create_inbound, open_inbound
 from contract.jsontext import dump, parse_object
@@ -234,8 +234,8 @@ def _try_snapshot(fd: int) -> OutboundSnapshot | str | None:
         return read_snapshot(fd)
     except SnapshotMissing:
         return _NOTHING_YET
-    except SnapshotBusy:
-        return None
+    except (SnapshotBusy, SnapshotRefused):
+        return None  # a journal that is just being taken away looks like one left behind
 
 
 def _replace(path: Path, text: str) -> None:

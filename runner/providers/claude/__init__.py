@@ -1,1 +1,1 @@
-"""The provider ``claude``: the Messages API, our own tool loop, conversation file and compaction."""
+"""The provider ``claude``: the Messages API, our own tool loop, conversations and compaction."""

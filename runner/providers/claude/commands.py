@@ -103,7 +103,7 @@ async def cost(shared: Shared, continuation: str) -> CommandOutcome:
 
 
 def files(conversation: Conversation) -> CommandOutcome:
-    return CommandOutcome(render_files(files_in(conversation.messages)))
+    return CommandOutcome(render_files(files_in(conversation.all_messages())))
 
 
 async def _count(shared: Shared, mainline: Mainline) -> tuple[int, int, int] | None:

@@ -6,13 +6,12 @@ the vault. A number that the API does not give is zero, a price that nobody know
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, time, tzinfo
 from enum import StrEnum
 
 from contract.outbound.row import UsageEntry
 from runner.providers.claude.prices import PriceTable, Tokens
 
-KEEP_DAYS = 90
 _BESIDES = frozenset({"compaction", "fallback_message", "advisor_message"})
 """Iterations that the totals of a response leave out, so that all of them are summed instead."""
 
@@ -72,11 +71,6 @@ def usage_entry(call: Call, usage: Mapping[str, object], prices: PriceTable) -> 
 def day_start(now: datetime, zone: tzinfo) -> datetime:
     """Midnight of the day that people live in, as UTC: where the daily cap begins anew."""
     return datetime.combine(now.astimezone(zone).date(), time(), zone).astimezone(UTC)
-
-
-def oldest_kept(now: datetime) -> datetime:
-    """Rows before this are deleted at start (R-321)."""
-    return now - timedelta(days=KEEP_DAYS)
 
 
 class Cap(StrEnum):

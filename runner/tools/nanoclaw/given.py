@@ -40,10 +40,11 @@ class Given:
             return None
         if not isinstance(value, str):
             raise BadArgumentError(f"'{name}' must be a text")
-        size = len(value.encode("utf-8", "replace"))
-        if size > max_bytes:
+        data = value.encode("utf-8", "replace")  # half a surrogate pair cannot be stored
+        if len(data) > max_bytes:
+            size = len(data)
             raise BadArgumentError(f"'{name}' has {size} bytes, at most {max_bytes} are allowed")
-        return value
+        return data.decode()
 
     def number(self, name: str) -> int:
         """A message number: a positive integer, also as digits (R-162)."""

@@ -55,7 +55,9 @@ def is_near(host: str) -> bool:
     if address is not None:
         return not _is_public(address)
     labels = bare.split(".")
-    return bare in _EXACT or labels[-1] in _NEAR or len(labels) == 1
+    # A name never ends in a number; what does is an address that somebody might read otherwise.
+    odd = _NUMBER.fullmatch(labels[-1]) is not None
+    return odd or bare in _EXACT or labels[-1] in _NEAR or len(labels) == 1
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
@@ -79,8 +81,7 @@ def _old_notation(host: str) -> IPv4Address | None:
             value += number << (8 * (3 - position))
         return IPv4Address(value)
     except ValueError:
-        # No number of that notation, or too large: no resolver makes an address of it either.
-        return IPv4Address(0)
+        return None
 
 
 def _number(text: str) -> int:

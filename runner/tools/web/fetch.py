@@ -33,7 +33,7 @@ from runner.toolbox.base import (
 )
 from runner.toolbox.source import Keeper
 from runner.tools.web.address import RefusedAddressError, checked
-from runner.tools.web.reading import decoded, page_text
+from runner.tools.web.reading import PARSE_SECONDS, decoded, page_text
 from runner.tools.web.route import proxy_for, tls_context
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class WebFetch:
         return SPEC
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return TOTAL_SECONDS
+        return TOTAL_SECONDS + PARSE_SECONDS
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
         try:

@@ -96,5 +96,5 @@ def _without_programs(markup: str) -> str:
         end = lower.find(f"</{start[1]}", start.end())
         if end < 0:
             return "".join(kept)
-        place = end + len(start[1]) + 2
+        place = end
     return "".join([*kept, markup[place:]])

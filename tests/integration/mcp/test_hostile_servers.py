@@ -231,7 +231,7 @@ def test_a_flood_on_standard_error_is_bounded_in_the_log(
     asyncio.run(scenario())
     lines = [record for record in caplog.records if record.name == "runner.mcp.fake"]
 
-    assert len(lines) < 60
+    assert len(lines) < 250  # two windows at most
     assert all(len(record.getMessage()) < 1100 for record in lines)
 
 

@@ -41,6 +41,19 @@ def test_an_older_server_answers_in_both_modes(
     asyncio.run(scenario())
 
 
+def test_a_server_that_ignores_the_new_question_is_asked_in_the_old_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mcp.client.session.DISCOVER_TIMEOUT_SECONDS", 0.2)
+
+    async def scenario() -> None:
+        async with scene(tmp_path, {"fake": scripted("ignores-discover")}) as act:
+            await act.names()
+            assert (await act.call("echo", text="hi")).text == "hi"
+
+    asyncio.run(scenario())
+
+
 @ERAS
 def test_every_kind_of_content_arrives(tmp_path: Path, era: str) -> None:
     async def scenario() -> None:
@@ -413,6 +426,19 @@ def test_children_of_a_server_that_died_do_not_stay(tmp_path: Path) -> None:
             os.kill(first, signal.SIGKILL)
             await act.call("echo", text="again")
             await until(lambda: not any(is_alive(pid) for pid in children), "their end")
+
+    asyncio.run(scenario())
+
+
+def test_closing_in_mid_call_ends_the_call(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with scene(tmp_path, {"fake": scripted()}) as act:
+            await act.names()
+            calling = asyncio.create_task(act.call("hang"))
+            await until(lambda: act.lives, "the start of the call")
+            await act.servers.close()
+            async with asyncio.timeout(5):
+                assert (await calling).is_error
 
     asyncio.run(scenario())
 

@@ -53,7 +53,7 @@ def test_conversation_is_named_before_the_first_result(tmp_path: Path) -> None:
     async def act(query: ScriptedQuery, following: Next) -> None:
         first, second = await following(), await following()
         assert isinstance(first, Init)
-        assert second == Result("You said: hello", covers=0)
+        assert second == Result("You said: hello", covers=0, bare_ok=True)
 
     play(tmp_path, "hello", act)
 
@@ -80,7 +80,7 @@ def test_push_wakes_a_stream_that_rests(tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(following())
         await asyncio.sleep(0)
         ticket = query.push(prompt("two"))
-        assert await waiting == Result("You said: two", covers=ticket)
+        assert await waiting == Result("You said: two", covers=ticket, bare_ok=True)
 
     play(tmp_path, "one", act)
 
@@ -93,7 +93,7 @@ def test_interrupted_turn_has_a_result_without_text_and_the_stream_goes_on(tmp_p
         query.interrupt()
         assert await waiting == Result(None, 0, "interrupted")
         query.push(prompt("two"))
-        assert await following() == Result("You said: two", covers=1)
+        assert await following() == Result("You said: two", covers=1, bare_ok=True)
 
     play(tmp_path, "slow", act, rules=HANG)
 
@@ -116,7 +116,7 @@ def test_absorbed_input_is_covered_by_the_running_turn(tmp_path: Path) -> None:
         waiting = asyncio.ensure_future(following())
         await asyncio.sleep(0)
         query.push(prompt("two"))
-        assert await waiting == Result("one\ntwo", covers=1)
+        assert await waiting == Result("one\ntwo", covers=1, bare_ok=True)
 
     play(tmp_path, "one", act, rules=[{"steps": [{"absorb": 1}, {"say": "{text}"}]}])
 
@@ -170,6 +170,6 @@ def test_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
 
     async def act(query: ScriptedQuery, following: Next) -> None:
         await following()
-        assert await following() == Result("You said: hello", covers=0)
+        assert await following() == Result("You said: hello", covers=0, bare_ok=True)
 
     play(tmp_path, "hello", act)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import anthropic
 import pytest
+from helpers.messages_api.answers import answer
 from helpers.messages_api.server import KEY, MessagesApi
 from helpers.vault_client import DoorClient
 from helpers.vault_process import VaultProcess
@@ -35,7 +36,7 @@ def test_sdk_streams_counts_and_looks_up_through_the_door(
     vault.key(KEY)
     vault.start()
     door = vault.new_door()
-    api.script("Hello through the door.")
+    api.script(answer("Hello through the door."))
 
     async def work() -> str:
         relay = Relay(_config(door))

@@ -144,6 +144,20 @@ def test_resources_are_shown_as_text_or_kept() -> None:
     assert result.parts[1] == DocumentPart("application/pdf", pdf, "resource a:3")
 
 
+def test_a_blob_that_is_text_is_shown_as_text() -> None:
+    resource = {"uri": "a:1", "blob": "aGk=", "mimeType": "text/plain"}
+    broken = {"uri": "a:2", "blob": "/w==", "mimeType": "text/plain"}
+
+    result = translate(
+        answer(
+            {"type": "resource", "resource": resource}, {"type": "resource", "resource": broken}
+        ),
+        Kept(),
+    )
+
+    assert result.text.startswith("[resource a:1]\nhi\n[resource a:2: text/plain, 1 bytes, kept in")
+
+
 def test_a_long_text_is_cut_in_the_middle_and_kept_whole() -> None:
     spool = Kept()
     long = "a" * MAX_TEXT + "b" * MAX_TEXT

@@ -11,7 +11,6 @@ from runner.providers.claude.usage import (
     Cap,
     UsageKind,
     day_start,
-    oldest_kept,
     reached_cap,
     usage_entry,
 )
@@ -137,10 +136,6 @@ def test_day_begins_at_midnight_of_the_zone() -> None:
     assert day_start(NOW, timezone(timedelta(hours=-10))) == datetime(2026, 11, 24, 10, tzinfo=UTC)
     summer = datetime(2026, 10, 25, 12, tzinfo=UTC)
     assert day_start(summer, ZoneInfo("Europe/Berlin")) == datetime(2026, 10, 24, 22, tzinfo=UTC)
-
-
-def test_rows_are_kept_for_ninety_days() -> None:
-    assert oldest_kept(NOW) == datetime(2026, 8, 27, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
