@@ -31,17 +31,17 @@ MAX_BLOCKS = 1000
 _MAX_LABEL = 300
 
 _IMAGES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png", "png"),
-    (b"\xff\xd8\xff", "image/jpeg", "jpg"),
-    (b"GIF87a", "image/gif", "gif"),
-    (b"GIF89a", "image/gif", "gif"),
+    (b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
+    (b"\xff\xd8\xff", "image/jpeg", ".jpg"),
+    (b"GIF87a", "image/gif", ".gif"),
+    (b"GIF89a", "image/gif", ".gif"),
 )
 
 
 def image_type(data: bytes) -> tuple[str, str] | None:
     """Media type and file suffix by the first bytes, whatever the sender says."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp", "webp"
+        return "image/webp", ".webp"
     return next(((kind, end) for start, kind, end in _IMAGES if data.startswith(start)), None)
 
 
@@ -61,7 +61,7 @@ def bounded_text(text: str, spool: Keeper) -> str:
     """Head and tail of a long text, and where the whole is."""
     if len(text) <= MAX_TEXT:
         return text
-    path = spool.keep(text.encode("utf-8", "replace"), "txt")
+    path = spool.keep(text.encode("utf-8", "replace"), ".txt")
     where = f"; all of it is in {path}" if path is not None else ""
     left_out = len(text) - _HEAD - _TAIL
     return f"{text[:_HEAD]}\n[... {left_out:,} characters left out{where} ...]\n{text[-_TAIL:]}"
@@ -105,7 +105,7 @@ class _Collected:
                 DocumentPart("application/pdf", base64.b64encode(data).decode(), label[:100])
             )
         else:
-            self._keep(data, declared, label, image[1] if image else "bin")
+            self._keep(data, declared, label, image[1] if image else ".bin")
 
     def _takes_image(self, data: bytes) -> bool:
         return len(data) <= MAX_IMAGE_BYTES and len(self.media) < MAX_IMAGES

@@ -7,7 +7,7 @@ itself only when it never arrived or is declared harmless to repeat (R-273).
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -31,6 +31,9 @@ SETTLED_SECONDS = 60.0
 
 WAIT_SECONDS = 35.0
 """How long a call waits for a server that is being started."""
+
+SECOND_TRY_SECONDS = 5.0
+"""What a repeated call gets at least, however late the first one broke off."""
 
 _CONNECTIONS = "runner.mcp_client.connection"
 
@@ -88,6 +91,11 @@ class Server:
     @property
     def call_seconds(self) -> float:
         return self._settings.call_seconds
+
+    @property
+    def declared_seconds(self) -> float:
+        """The limit of a call together with the start of a server that is down."""
+        return self.call_seconds + self._settings.delays.wait
 
     @property
     def is_up(self) -> bool:
@@ -198,8 +206,10 @@ class Server:
     ) -> "CallToolResult":
         """Raises McpError. A dead server is restarted once."""
         connection = await self.connected()
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self.call_seconds
         try:
-            return await self._ask(connection, tool, arguments, call.activity)
+            return await self._ask(connection, tool, arguments, self.call_seconds, call)
         except LostError as error:
             known = self.tool(tool)
             harmless = not error.delivered or (known is not None and known.repeatable)
@@ -212,17 +222,19 @@ class Server:
                     f"{error.reason}; it was started again. Whether the call had an effect is"
                     " unknown: look before you repeat it"
                 ) from error
-        return await self._ask(connection, tool, arguments, call.activity)
+        left = max(ends - clock(), SECOND_TRY_SECONDS)
+        return await self._ask(connection, tool, arguments, left, call)
 
     async def _ask(
         self,
         connection: "Connection",
         tool: str,
         arguments: Mapping[str, object],
-        activity: Callable[[], None],
+        seconds: float,
+        call: ToolCall,
     ) -> "CallToolResult":
         try:
-            return await connection.call(tool, arguments, self.call_seconds, activity)
+            return await connection.call(tool, arguments, seconds, call.activity)
         except SlowError:
             await connection.prove_alive()
             raise

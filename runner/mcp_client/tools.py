@@ -46,7 +46,7 @@ class DeclaredTool:
     spool: Keeper
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return self.server.call_seconds
+        return self.server.declared_seconds
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
         return await run_call(self.server, self.tool, arguments, call, self.spool)
@@ -67,7 +67,7 @@ class LateTool:
         return ToolSpec(self.name, "(the server is not up yet)", ANYTHING)
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return self.server.call_seconds
+        return self.server.declared_seconds
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
         try:
@@ -90,7 +90,7 @@ class CallTool:
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
         server = self.find_server(str(arguments.get("server", "")))
-        return None if server is None else server.call_seconds
+        return None if server is None else server.declared_seconds
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
         server = self.find_server(str(arguments.get("server", "")))
@@ -119,7 +119,8 @@ class DescribeTool:
     spool: Keeper
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return None
+        server = self.find_server(str(arguments.get("server", "")))
+        return None if server is None else server.declared_seconds
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
         server = self.find_server(str(arguments.get("server", "")))

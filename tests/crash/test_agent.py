@@ -15,8 +15,20 @@ from helpers.messages_api.answers import Reply, answer, to, use
 from helpers.messages_api.server import MessagesApi, Request
 from helpers.waiting import wait_until
 
-POINTS = tuple(
-    point for point in find_kill_points() if point.split(".")[0] in ("runner", "vault", "claude")
+POINTS = (
+    "runner.claimed",
+    "runner.turn_started",
+    "runner.conversation_begun",
+    "runner.conversation_epoch",
+    "runner.conversation_user",
+    "runner.conversation_assistant",
+    "runner.conversation_turn_end",
+    "runner.tool_committed",
+    "runner.turn_done",
+    "runner.answered",
+    "vault.door_opened",
+    "vault.reserved",
+    "vault.settled",
 )
 VICTIMS = ("vault", "sweep", "delivery", "supervisor")
 
@@ -83,7 +95,12 @@ def test_an_agent_that_dies_at_a_step_loses_and_repeats_nothing(
     home.terminal.send("question-2")
     home.wait(lambda: "answer-2" in home.said, "the second answer is there", within=60)
 
+    assert kill.was_reached(point)
     assert_balanced(home, 2)
+
+
+def test_the_steps_of_this_way_exist() -> None:
+    assert set(POINTS) <= set(find_kill_points())
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

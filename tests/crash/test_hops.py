@@ -11,7 +11,12 @@ from helpers.kill_points import KillFolder, find_kill_points
 from helpers.stage import Stage
 from helpers.waiting import wait_until
 
-POINTS = find_kill_points()
+NOT_ON_THIS_WAY = ("ncl.", "vault.", "runner.conversation_", "runner.tool_committed",
+                   "runner.file_copied", "runner.said", "runner.nudged", "runner.gated",
+                   "runner.commanded")  # fmt: skip
+"""Steps of an agent with a model, its tools and commands; ``test_agent`` and tests/integration
+kill there."""
+POINTS = tuple(point for point in find_kill_points() if not point.startswith(NOT_ON_THIS_WAY))
 VICTIMS = ("router", "delivery", "sweep", "admin", "channel:cli", "forkserver", "supervisor",
            "runner")  # fmt: skip
 HOPS = tuple(

@@ -47,7 +47,8 @@ def test_the_only_way_out_is_the_door(tmp_path: Path) -> None:
         return (
             f"ls /sys/class/net; curl -s -m 3 http://127.0.0.1:{api.port}/ || echo no loopback; "
             "curl -s -m 3 http://10.0.0.1/ || echo no network; "
-            "getent hosts example.org || echo no names; test -S /session/door/vault.sock && echo door"
+            "getent hosts example.org || echo no names; "
+            "test -S /session/door/vault.sock && echo door"
         )
 
     with MessagesApi() as api, AgentHome(tmp_path, api, "docker") as home:

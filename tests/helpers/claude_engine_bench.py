@@ -200,7 +200,7 @@ class Stream:
             async for event in self.query.events():
                 self.events.append(event)
                 self._changed.set()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the test looks at it
             self.error = error
 
 

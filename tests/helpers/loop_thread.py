@@ -43,7 +43,7 @@ class SessionGoneError(Exception):
     """What the double's ``is_session_invalid`` knows."""
 
 
-def say(text: str | None, *before: Event, **more: Any) -> Turn:  # noqa: ANN401 fields of Result
+def say(text: str | None, *before: Event, **more: Any) -> Turn:
     """A turn: the events, then a result with this text."""
 
     async def turn(prompt: Prompt, ticket: int) -> AsyncIterator[Event]:
@@ -229,7 +229,7 @@ class LoopThread:
 def running_loop(
     session: RunnerSession,
     provider: DoubleProvider,
-    **parts: Any,  # noqa: ANN401 fields of LoopParts
+    **parts: Any,
 ) -> Iterator[LoopThread]:
     """The loop at work on this session; what it raised is raised again at the end."""
     thread = LoopThread()
@@ -276,7 +276,7 @@ def running_loop(
         raise thread.error
 
 
-def insert(  # noqa: PLR0913 a builder
+def insert(
     session: RunnerSession,
     message_id: str,
     kind: str,

@@ -29,7 +29,7 @@ class FolderSpool:
 
     def keep(self, content: bytes, suffix: str) -> Path | None:
         self._number += 1
-        path = self._folder / f"{self._number}.{suffix}"
+        path = self._folder / f"{self._number}{suffix}"
         path.write_bytes(content)
         return path
 

@@ -122,49 +122,59 @@ def broken_tools() -> list[Any]:
 
 
 def handle(request_id: Any, method: str, params: dict[str, Any]) -> None:
-    if method == "server/discover" and "ignores-discover" in BEHAVIOURS:
+    if IGNORED.get(method) in BEHAVIOURS:
         return
-    if method == "server/discover":
-        if "modern" not in BEHAVIOURS:
-            send(id=request_id, error={"code": -32601, "message": "Method not found"})
-            return
-        answer(
-            request_id,
-            {
-                "supportedVersions": [MODERN],
-                "capabilities": {"tools": {"listChanged": True}},
-                "ttlMs": 0,
-                "cacheScope": "public",
-            },
-        )
-    elif method == "initialize":
-        if "hang-initialize" not in BEHAVIOURS:
-            info = {"name": "scripted", "version": "1"}
-            capabilities = {"tools": {"listChanged": True}}
-            answer(
-                request_id,
-                {"protocolVersion": LEGACY, "capabilities": capabilities, "serverInfo": info},
-            )
-    elif method == "tools/list":
-        if "hang-list" not in BEHAVIOURS:
-            answer(request_id, {**tools_page(params), "ttlMs": 0, "cacheScope": "public"})
-    elif method == "tools/call":
-        call(request_id, params.get("name", ""), params.get("arguments") or {}, params)
-    elif method == "subscriptions/listen":
-        listeners.append(request_id)
-        send(
-            method="notifications/subscriptions/acknowledged",
-            params={
-                "_meta": {"io.modelcontextprotocol/subscriptionId": request_id},
-                "notifications": {"toolsListChanged": True},
-            },
-        )
-    elif method == "ping":
-        answer(request_id, {})
-    else:
+    function = METHODS.get(method)
+    if function is None or (method == "server/discover" and "modern" not in BEHAVIOURS):
         send(id=request_id, error={"code": -32601, "message": f"Method not found: {method}"})
+    else:
+        function(request_id, params)
 
 
+def discover(request_id: Any, params: dict[str, Any]) -> None:
+    capabilities = {"tools": {"listChanged": True}}
+    answer(request_id, {"supportedVersions": [MODERN], "capabilities": capabilities, **FRESH})
+
+
+def initialize(request_id: Any, params: dict[str, Any]) -> None:
+    info = {"name": "scripted", "version": "1"}
+    capabilities = {"tools": {"listChanged": True}}
+    answer(
+        request_id, {"protocolVersion": LEGACY, "capabilities": capabilities, "serverInfo": info}
+    )
+
+
+def list_tools(request_id: Any, params: dict[str, Any]) -> None:
+    answer(request_id, {**tools_page(params), **FRESH})
+
+
+def listen(request_id: Any, params: dict[str, Any]) -> None:
+    listeners.append(request_id)
+    meta = {"io.modelcontextprotocol/subscriptionId": request_id}
+    send(
+        method="notifications/subscriptions/acknowledged",
+        params={"_meta": meta, "notifications": {"toolsListChanged": True}},
+    )
+
+
+def call_tool(request_id: Any, params: dict[str, Any]) -> None:
+    call(request_id, params.get("name", ""), params.get("arguments") or {}, params)
+
+
+FRESH = {"ttlMs": 0, "cacheScope": "public"}
+IGNORED = {
+    "server/discover": "ignores-discover",
+    "initialize": "hang-initialize",
+    "tools/list": "hang-list",
+}
+METHODS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "server/discover": discover,
+    "initialize": initialize,
+    "tools/list": list_tools,
+    "tools/call": call_tool,
+    "subscriptions/listen": listen,
+    "ping": lambda request_id, params: answer(request_id, {}),
+}
 listeners: list[Any] = []
 
 
@@ -340,7 +350,7 @@ def call_flood(request_id: Any, arguments: dict[str, Any], params: dict[str, Any
 CALLS = {
     name.removeprefix("call_"): value
     for name, value in globals().items()
-    if name.startswith("call_") and callable(value)
+    if name.startswith("call_") and name != "call_tool" and callable(value)
 }
 
 

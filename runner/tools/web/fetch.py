@@ -175,7 +175,7 @@ class WebFetch:
             return text_result(
                 bounded_text(f"{head}\n\n{text or '(the page is empty)'}", self._spool)
             )
-        path = self._spool.keep(fetched.body, image[1] if image else "bin")
+        path = self._spool.keep(fetched.body, image[1] if image else ".bin")
         where = f"kept in {path}" if path is not None else "which could not be kept"
         return text_result(f"{head}\n\n{len(fetched.body):,} bytes that are no text, {where}")
 

@@ -51,7 +51,8 @@ def test_a_server_that_never_gets_ready_is_told_and_gone(
             refused = await act.run("mcp_call", server="fake", tool="echo", arguments={})
 
         assert "mcp__fake__echo" in names
-        assert reason in note
+        assert "MCP server bad is not available" in note
+        assert reason in note or "its program" in note  # whichever end was noticed first
         assert works.text == "unharmed"
         assert not refused.is_error
 

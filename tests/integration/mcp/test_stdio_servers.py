@@ -414,7 +414,9 @@ def test_closing_leaves_no_process(tmp_path: Path, behaviour: str) -> None:
             assert all(is_alive(pid) for pid in pids)
             return pids
 
-    assert not [pid for pid in asyncio.run(scenario()) if is_alive(pid)]
+    pids = asyncio.run(scenario())
+
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), what="no process is left")
 
 
 def test_children_of_a_server_that_died_do_not_stay(tmp_path: Path) -> None:

@@ -14,11 +14,21 @@ from helpers.waiting import wait_until
 
 from contract.config import McpServer
 from runner.mcp_client.server import Delays
-from runner.toolbox.base import ImagePart
+from runner.toolbox.base import ImagePart, ToolUse
+from runner.toolbox.box import ToolSet, ToolSetParts
+from runner.tools.spool import Spool
 
 EVERYTHING = "mcp-server-everything"
 LONG_OPERATION = "everything__trigger-long-running-operation"
 SLOWLY = Delays(first=300, last=300, wait=30)
+
+
+class NoMark:
+    """Shows nobody which tool is at work."""
+
+    async def started(self, tool: str, milliseconds: int | None) -> None: ...
+
+    async def ended(self) -> None: ...
 
 
 def free_port() -> int:
@@ -112,6 +122,30 @@ def test_servers_of_three_kinds_work_side_by_side(tmp_path: Path) -> None:
         assert (shared / "a.txt").read_text() == "ünï"
         assert read.text == "ünï"
         assert "On branch trunk" in status.text
+
+    asyncio.run(scenario())
+
+
+def test_a_toolbox_runs_calls_of_two_servers_side_by_side(tmp_path: Path) -> None:
+    servers = {"clock": time_server(), "everything": node_server(EVERYTHING, "stdio")}
+
+    async def scenario() -> None:
+        async with scene(tmp_path, servers) as act:
+            box = ToolSet(ToolSetParts((), NoMark(), Spool(tmp_path / "kept"), act.servers))
+            await box.prepare()
+            names = {spec.name for spec in await box.specs()}
+            results = await box.run(
+                [
+                    ToolUse("1", "mcp__clock__get_current_time", {"timezone": "UTC"}),
+                    ToolUse("2", "mcp__everything__echo", {"message": "beside"}),
+                    ToolUse("3", "mcp__everything__echo", {}),
+                ],
+                lambda: None,
+            )
+
+        assert {"mcp_call", "mcp__clock__convert_time", "mcp__everything__echo"} <= names
+        assert [result.is_error for result in results] == [False, False, True]
+        assert results[1].text == "Echo: beside"
 
     asyncio.run(scenario())
 

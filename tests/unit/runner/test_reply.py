@@ -306,7 +306,7 @@ def test_whatever_the_model_writes_is_decided_and_nothing_internal_is_sent(
         assert all(line.strip() in visible for line in message.text.splitlines())
 
 
-SECRET = "s3cr3t"  # noqa: S105 a word to look for
+SECRET = "s3cr3t"
 
 
 @settings(deadline=None, max_examples=200)

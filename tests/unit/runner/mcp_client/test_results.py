@@ -28,7 +28,7 @@ class Kept:
 
     def keep(self, content: bytes, suffix: str) -> Path | None:
         self.files.append((content, suffix))
-        return None if self._full else Path(f"/spool/{len(self.files)}.{suffix}")
+        return None if self._full else Path(f"/spool/{len(self.files)}{suffix}")
 
 
 def answer(*blocks: dict[str, Any], **fields: Any) -> types.CallToolResult:
@@ -95,7 +95,7 @@ def test_what_only_claims_to_be_an_image_becomes_a_file() -> None:
 
     result = translate(answer(image(b"<svg/>", "image/png")), spool)
 
-    assert spool.files == [(b"<svg/>", "bin")]
+    assert spool.files == [(b"<svg/>", ".bin")]
     assert "/spool/1.bin" in result.text
 
 
@@ -168,7 +168,7 @@ def test_a_long_text_is_cut_in_the_middle_and_kept_whole() -> None:
     assert result.text.startswith("aaa")
     assert result.text.endswith("bbb")
     assert "60,000 characters left out; all of it is in /spool/1.txt" in result.text
-    assert spool.files == [(long.encode(), "txt")]
+    assert spool.files == [(long.encode(), ".txt")]
 
 
 def test_a_full_spool_does_not_cost_the_result() -> None:
