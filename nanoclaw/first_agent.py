@@ -7,6 +7,7 @@ first agent is never undone. The set-up wizard replaces its name and personality
 import sqlite3
 from datetime import datetime
 
+from contract.config import DEFAULT_PROVIDER
 from contract.ids import new_id
 from nanoclaw.config import HostConfig
 from nanoclaw.db import agent_groups, container_configs, messaging_groups, users, wirings
@@ -38,7 +39,8 @@ def ensure_first_agent(conn: sqlite3.Connection, config: HostConfig, now: dateti
         group = AgentGroup(new_id("ag"), config.assistant_name, FOLDER, now)
         agent_groups.create(conn, group)
         container_configs.ensure(conn, group.id, now)
-        provider = ContainerConfigChange(provider=config.provider or OFFLINE_PROVIDER)
+        chosen = DEFAULT_PROVIDER if config.model_key_present else OFFLINE_PROVIDER
+        provider = ContainerConfigChange(provider=config.provider or chosen)
         container_configs.update(conn, group.id, provider, now)
         users.upsert(conn, User(TERMINAL_USER, TERMINAL_CHANNEL, now))
         chat = messaging_groups.find_or_create(

@@ -61,8 +61,10 @@ def _choose_runtime(config: HostConfig) -> Runtime:
 
 
 def _provider(config: HostConfig) -> str:
+    if config.provider:
+        return config.provider
     if config.model_key_present:
-        return "scripted (a model key is configured, but this version has no model provider yet)"
+        return "claude (a model key is configured; this one answer costs a little)"
     return "scripted (no model key is configured; the answer comes from a fixed script)"
 
 

@@ -37,7 +37,7 @@ class Shell:
     async def run(self, command: str, seconds: float, activity: Callable[[], None]) -> str:
         """What the model reads of the command. Raises OSError when there is no bash."""
         async with self._turn:
-            bash = self._ready()
+            bash = await self._ready()
             script, output = self._spool.new_path(".sh"), self._spool.new_path()
             await asyncio.to_thread(_write_private, script, command)
             await asyncio.to_thread(_write_private, output, "")
@@ -81,8 +81,10 @@ class Shell:
         await self.background.close()
         await self.restart()
 
-    def _ready(self) -> Bash:
-        if self._bash is None or not self._bash.alive:
+    async def _ready(self) -> Bash:
+        if self._bash is not None and not self._bash.alive:
+            await self.restart()
+        if self._bash is None:
             self._bash = Bash(self._folder(), self._environment)
         return self._bash
 
