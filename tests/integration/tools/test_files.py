@@ -68,7 +68,7 @@ def test_pipes_and_devices_are_refused_without_waiting(hands: Hands, tmp_path: P
 def test_a_missing_file_is_told_with_similar_names(hands: Hands, tmp_path: Path) -> None:
     (tmp_path / "report.md").write_text("x")
 
-    assert "did you mean report.md" in hands.use("read_file", path="reprot.md").text
+    assert "did you mean report.md" in hands.use("read_file", path="repor.md").text
 
 
 def test_an_edit_needs_the_file_read_and_one_match(hands: Hands, tmp_path: Path) -> None:
