@@ -11,9 +11,18 @@ from helpers.kill_points import KillFolder, find_kill_points
 from helpers.stage import Stage
 from helpers.waiting import wait_until
 
-NOT_ON_THIS_WAY = ("ncl.", "vault.", "runner.conversation_", "runner.tool_committed",
-                   "runner.file_copied", "runner.said", "runner.nudged", "runner.gated",
-                   "runner.commanded")  # fmt: skip
+NOT_ON_THIS_WAY = (
+    "ncl.",
+    "vault.",
+    "sweep.door_opened",
+    "runner.conversation_",
+    "runner.tool_committed",
+    "runner.file_copied",
+    "runner.said",
+    "runner.nudged",
+    "runner.gated",
+    "runner.commanded",
+)
 """Steps of an agent with a model, its tools and commands; ``test_agent`` and tests/integration
 kill there."""
 POINTS = tuple(point for point in find_kill_points() if not point.startswith(NOT_ON_THIS_WAY))
