@@ -106,8 +106,8 @@ class Store:
         return await self._patiently(lambda: self._address_facts(reply, known))
 
     async def system_rows(self) -> tuple[InboundRow, ...]:
-        """Pending answers to questions and requests that nobody has acknowledged (R-98)."""
-        return await self._patiently(self._system_rows)
+        """Pending answers that nobody has acknowledged (R-98); raises like ``read_batch``."""
+        return await self._run(self._system_rows)
 
     async def numbers(self, platform_ids: tuple[str, ...]) -> dict[str, int]:
         """What the agent calls the messages that the platform calls so (R-116)."""

@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     import mcp_types as types
 
 MAX_TEXT = 60_000
-_HEAD = 40_000
+_HEAD = 39_000
 _TAIL = 20_000
-MAX_IMAGES = 20
+MAX_IMAGES = 19
+"""Besides the text; a result has at most 20 parts."""
+
 MAX_IMAGE_BYTES = 3_700_000
 """5 MB as base64 is what the Messages API takes."""
 

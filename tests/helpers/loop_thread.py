@@ -186,9 +186,9 @@ class DoubleQuery:
                 ticket, prompt = self._waiting.popleft()
                 self._provider.prompts.append(prompt)
                 async for event in self._provider.next_turn()(prompt, ticket):
-                    yield event
                     if self._is_aborted():
                         return
+                    yield event
             elif self._ended:
                 return
             else:

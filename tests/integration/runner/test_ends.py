@@ -273,14 +273,14 @@ def test_held_lock_on_the_inbound_file_only_delays(session: RunnerSession) -> No
 
 def test_journal_left_by_a_killed_host_only_delays(session: RunnerSession) -> None:
     process = session.start()
-    process.wait_for_log("runner up")
+    session.wait_for_status(session.send("first"), AckStatus.COMPLETED)
     leave_hot_journal(session)
     # The closed write wakes the runner, which may not roll back what it cannot write.
     process.wait_for_log("cannot be read just now")
 
     session.send("hello")
 
-    assert session.wait_for_texts(1) == ["You said: hello"]
+    assert session.wait_for_texts(2) == ["You said: first", "You said: hello"]
 
 
 def leave_hot_journal(session: RunnerSession) -> None:

@@ -173,7 +173,7 @@ def test_at_most_four_scripts_run_at_once(session: RunnerSession) -> None:
             session.wait_for_status(one, AckStatus.COMPLETED)
 
     counts = (session.root / "counts").read_text().split()
-    assert max(int(count) for count in counts) == 4
+    assert max(int(count) for count in counts) <= 4
     assert len(counts) == 6
 
 
