@@ -174,7 +174,7 @@ def test_signal_reaches_the_runner_and_it_leaves_in_order(agent: TestSession) ->
 
     agent.wait_until_settled()
 
-    assert container_id not in agent.sweep.containers()
+    wait_until(lambda: container_id not in agent.sweep.containers(), what="it is taken away")
     assert "exit code 0" in agent.sweep.log()
 
 
