@@ -95,10 +95,11 @@ def _read(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise _UnreadableError(f"it cannot be read ({error.strerror})") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise _UnreadableError("it is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise _UnreadableError("it is no regular file")
         if status.st_size > limit:
             raise _UnreadableError(f"it has {status.st_size} bytes, {limit} are left for a message")
         try:

@@ -76,7 +76,8 @@ class CallError(ProviderError):
         """It names a stored message, or its signatures: the conversation is unusable (R-292)."""
         if self.kind is CallClass.PREFIX:
             return True
-        return self.kind is CallClass.REQUEST and _MESSAGE_INDEX.search(self.detail) is not None
+        own = self.kind in (CallClass.REQUEST, CallClass.MEDIA)
+        return own and _MESSAGE_INDEX.search(self.detail) is not None
 
 
 def classify(refusal: Refusal) -> CallError:
@@ -123,6 +124,7 @@ _TOO_LONG = re.compile(
 _PREFIX = re.compile(
     r"(thinking|compaction|signature)[^.]{0,120}"
     r"(signature|cannot be modified|mismatch|binding|does not match|do not match|invalid)"
+    r"|invalid[^.]{0,60}(signature|thinking)"
 )
 _NOT_SUPPORTED = re.compile(
     r"extra inputs|not permitted|unknown|unexpected|unrecogni[sz]ed|not supported|unsupported"
