@@ -309,6 +309,35 @@ class StopContainers:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildImage:
+    """Delivery to sweep: an image of this group with these packages, by content; idempotent."""
+
+    agent_group_id: str
+    apt: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuilt:
+    """Answer to BuildImage. ``tag`` is set when it is there; ``detail`` says why it is not."""
+
+    tag: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveCard:
+    """Delivery to worker: show a card as decided, without buttons (C-66)."""
+
+    delivery_id: str
+    platform_id: str
+    message_id: str
+    text: str
+    thread_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DoorsChanged:
     """Sweep to vault: the table of doors is different; a request is answered when they are open."""
 
@@ -317,14 +346,15 @@ Frame = (
     Hello | Ok | Unsupported | Refused | Cancel | Inbound | Committed | Action | ActionResult
     | Metadata | DeliveryUpdate | Deliver | Delivered | DeliveryFailed | DeliveryStatus
     | DeliveryKnown | SetTyping | Subscribe | OpenDm | ResolveName | Resolved | SyncConversations
-    | Conversations | Wake | StopContainers | DoorsChanged
+    | Conversations | Wake | StopContainers | BuildImage | ImageBuilt
+    | ResolveCard | DoorsChanged
 )  # fmt: skip
 
 FRAMES: tuple[type[Frame], ...] = (
     Hello, Ok, Unsupported, Refused, Cancel, Inbound, Committed, Action, ActionResult, Metadata,
     DeliveryUpdate, Deliver, Delivered, DeliveryFailed, DeliveryStatus, DeliveryKnown, SetTyping,
     Subscribe, OpenDm, ResolveName, Resolved, SyncConversations, Conversations, Wake,
-    StopContainers, DoorsChanged,
+    StopContainers, BuildImage, ImageBuilt, ResolveCard, DoorsChanged,
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from runner.change import Change
 from runner.decide import TurnPlan, routing_row
 from runner.errors import Trouble
 from runner.incoming import Incoming
-from runner.provenance import provenance_of
+from runner.provenance import Provenance, joined_taint, provenance_of
 from runner.providers.base import Origin
 from runner.reply import Outgoing, ReplyPlan
 from runner.store import CURRENT_BATCH
@@ -55,11 +55,22 @@ class Told:
     shown: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a text comes from: its stored answer, and what tools brought into its turn."""
+
+    origin: Origin | None = None
+    taint: frozenset[str] = frozenset()
+
+
+FROM_ROWS = Source()
+
+
 def chat_row(
-    message: Outgoing, rows: Iterable[InboundRow], now: datetime, message_id: str | None = None
+    message: Outgoing, about: Provenance, now: datetime, message_id: str | None = None
 ) -> NewOutbound:
-    """``rows`` are what the turn was about; the first gives the chain."""
-    provenance = provenance_of(tuple(rows))
+    """``about`` is what the turn was about."""
+    provenance = about.to(message.address)
     return NewOutbound(
         id=message_id or new_id("msg"),
         kind=MessageKind.CHAT,
@@ -75,7 +86,7 @@ def chat_row(
 
 def notice_row(text: str, to: InboundRow, now: datetime) -> NewOutbound:
     """A sentence of ours as the answer to a row."""
-    return chat_row(Outgoing(to.address, text, to.id), (to,), now)
+    return chat_row(Outgoing(to.address, text, to.id), provenance_of((to,)), now)
 
 
 def trouble_row(told: Told, to: InboundRow, now: datetime) -> NewOutbound:
@@ -99,19 +110,23 @@ def claim_change(plan: TurnPlan, now: datetime) -> Change:
 
 
 def answer_rows(
-    plan: ReplyPlan, items: tuple[Incoming, ...], now: datetime, origin: Origin | None = None
+    plan: ReplyPlan, items: tuple[Incoming, ...], now: datetime, source: Source = FROM_ROWS
 ) -> tuple[NewOutbound, ...]:
-    """The messages of an answer; the routing row comes first, for the chain.
+    """The messages of an answer, tainted by everything that was in its turn.
 
     With an origin the ids follow from it, so that an answer which is said again after a kill
     writes nothing.
     """
-    routing = routing_row(items)
-    rows = [row for row in (item.row for item in items) if row is not routing]
-    about = rows if routing is None else [routing, *rows]
+    about = provenance_of([item.row for item in items], batch_taint(items) | source.taint)
     return tuple(
-        chat_row(message, about, now, _block_id(origin, message.block)) for message in plan.messages
+        chat_row(message, about, now, _block_id(source.origin, message.block))
+        for message in plan.messages
     )
+
+
+def batch_taint(items: Iterable[Incoming]) -> frozenset[str]:
+    """The words of all these rows."""
+    return frozenset[str]().union(*(item.taint for item in items))
 
 
 def settled(items: tuple[Incoming, ...]) -> Change:
@@ -133,6 +148,7 @@ def current_batch(items: tuple[Incoming, ...]) -> str:
             "platform_id": address.platform_id,
             "thread_id": address.thread_id,
             "ids": [item.row.id for item in items],
+            "taint": joined_taint(batch_taint(items)),
         }
     )
 

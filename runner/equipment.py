@@ -19,7 +19,7 @@ from runner.mcp_client.source import McpServers, McpSettings
 from runner.settings import Settings
 from runner.skills.tool import SkillTool
 from runner.store import Store
-from runner.toolbox.base import Tool
+from runner.toolbox.base import Tool, Toolbox
 from runner.toolbox.box import ToolSet, ToolSetParts
 from runner.tools.files.tools import FileTools
 from runner.tools.nanoclaw.toolset import model_tools
@@ -30,6 +30,7 @@ from runner.tools.spool import Spool
 from runner.tools.todo import TodoTool
 from runner.tools.web.fetch import WebFetch
 from runner.turn.current import CurrentTurn, SkillBody
+from runner.turn.taint import TaintingToolbox
 
 SPOOL = "spool"
 SaveTodo = Callable[[Sequence[Mapping[str, object]]], None]
@@ -40,7 +41,7 @@ class Equipment:
     """``todo`` gets its storage when the provider is there."""
 
     desk: Desk
-    toolbox: ToolSet
+    toolbox: Toolbox
     instructions: InstructionFiles
     skill_body: SkillBody
     todo: TodoTool
@@ -94,4 +95,4 @@ def equip(
     )
     facts = InstructionFacts(paths, config, session, home, additional_directories, environment)
     instructions = InstructionFiles(facts, skills, store.destinations)
-    return Equipment(desk, toolbox, instructions, skills.skill_body, todo)
+    return Equipment(desk, TaintingToolbox(toolbox, current.taint), instructions, skills.skill_body, todo)

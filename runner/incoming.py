@@ -12,6 +12,7 @@ from contract.commands import Command, parse_command
 from contract.content import ChatIn, InboundContent, TaskIn, parse_inbound
 from contract.errors import BadContent
 from contract.inbound.row import InboundRow, MessageKind
+from runner.provenance import FILE, taint_words
 
 _CHAT_KINDS = frozenset({MessageKind.CHAT, MessageKind.CHAT_SDK})
 SYSTEM_SENDER = "system"
@@ -51,6 +52,12 @@ class Incoming:
         if isinstance(self.content, TaskIn):
             return self.content.prompt
         return ""
+
+    @property
+    def taint(self) -> frozenset[str]:
+        """Where the foreign content in it came from, as the host said; a file is foreign too."""
+        has_files = isinstance(self.content, ChatIn) and bool(self.content.attachments)
+        return taint_words(self.row.taint) | ({FILE} if has_files else frozenset())
 
     @property
     def script(self) -> str | None:

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,7 @@ async def _build(settings: Settings, store: Store, wakeup: Wakeup) -> Loop:
 
     equipment = equip(settings, store, current, os.environ, _extra_directories())
     options = _options(settings, equipment.toolbox, equipment.instructions, equipment.desk)
+    options = replace(options, taint=current.taint)
     provider = registry.create(settings.provider, options)
     if (save := getattr(provider, "save_todo", None)) is not None:
         equipment.todo.save_with(save)

@@ -19,8 +19,10 @@ from contract.outbound.row import NewOutbound
 from runner.answer import (
     STILL_TRYING_TEXT,
     UNDELIVERED_TEXT,
+    Source,
     Told,
     answer_rows,
+    batch_taint,
     current_batch,
     notice_row,
     settled,
@@ -166,8 +168,9 @@ class OpenQuery:
 
     def _hand(self, items: tuple[Incoming, ...]) -> None:
         """Answers refer to the newest rows from now on (R-85)."""
-        rows = tuple(item.row for item in self.waiting_items())
-        self._context.current.set(rows, routing_row(items) or self._context.current.routing)
+        current, waiting = self._context.current, self.waiting_items()
+        rows = tuple(item.row for item in waiting)
+        current.set(rows, routing_row(items) or current.routing, batch_taint(waiting))
 
     def _turn_began(self) -> None:
         self._began_at = asyncio.get_running_loop().time()
@@ -234,7 +237,7 @@ class OpenQuery:
         spoken = Spoken(said.text, finished=False, commentary=True)
         plan = (await self._dispatcher.dispatch(spoken, items)).plan
         self._said = self._said or plan.handled
-        messages = answer_rows(plan, items, utc_now(), said.origin)
+        messages = answer_rows(plan, items, utc_now(), Source(said.origin, said.taint))
         if messages:
             await self._context.store.apply(Change(messages=messages))
             reached("runner.said")
@@ -283,7 +286,7 @@ class OpenQuery:
             items,
         )
         plan = dispatched.plan
-        messages = answer_rows(plan, items, utc_now(), result.origin)
+        messages = answer_rows(plan, items, utc_now(), Source(result.origin, result.taint))
         if plan.next is Next.UNDELIVERABLE:
             messages += self._notice(UNDELIVERED_TEXT, routing)
         return _Answer(messages, dispatched.nudge)
@@ -320,8 +323,9 @@ class OpenQuery:
         self._turn_ended()
 
     def _turn_ended(self) -> None:
-        rows = self.waiting_items()
-        self._context.current.set(tuple(item.row for item in rows), routing_row(rows))
+        left = self.waiting_items()
+        rows = tuple(item.row for item in left)
+        self._context.current.set(rows, routing_row(left), batch_taint(left))
         self._own_turn = self._said = self._nudged = False
         self._deliveries = self._deliveries_now()
         self._retrying.turn_ended()

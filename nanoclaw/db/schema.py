@@ -9,6 +9,14 @@ program only gain columns. Rows that are mere state of ours go with their sessio
 import sqlite3
 from collections.abc import Callable
 
+from nanoclaw.db import (
+    schema_agents,
+    schema_approvals,
+    schema_delivery,
+    schema_retention,
+    schema_routing,
+    schema_tasks,
+)
 from nanoclaw.db.session_keys import assign_session_keys
 
 Apply = Callable[[sqlite3.Connection, str], None]
@@ -377,4 +385,10 @@ OURS: tuple[tuple[str, Apply], ...] = (
     ("nanoclaw-11-audit", _run(*_AUDIT)),
     ("nanoclaw-12-usage", _run(*_USAGE)),
     ("nanoclaw-13-container-limits", _run(*_CONTAINER_LIMITS)),
+    ("nanoclaw-14-held-events", _run(*schema_routing.STATEMENTS)),
+    ("nanoclaw-15-tasks", _run(*schema_tasks.STATEMENTS)),
+    ("nanoclaw-16-agents", _run(*schema_agents.STATEMENTS)),
+    ("nanoclaw-17-approvals", _run(*schema_approvals.STATEMENTS)),
+    ("nanoclaw-18-delivery", _run(*schema_delivery.STATEMENTS)),
+    ("nanoclaw-19-retention", _run(*schema_retention.STATEMENTS)),
 )

@@ -15,8 +15,10 @@ from contract.watch import Watch
 from nanoclaw.bell import DELIVERY
 from nanoclaw.db import deliveries, sessions
 from nanoclaw.db.connection import transaction
+from nanoclaw.delivery.companion import Companion
 from nanoclaw.delivery.intake import Intake
 from nanoclaw.delivery.lanes import LaneKey, Lanes
+from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.projection import Projection
 from nanoclaw.delivery.sender import Sender
 from nanoclaw.model import Delivery, Session
@@ -38,7 +40,12 @@ class DeliveryLoop:
     """Owned by the ``delivery`` process; every method runs on its reactor."""
 
     def __init__(
-        self, reactor: Reactor, conn: sqlite3.Connection, paths: HostPaths, watch: Watch
+        self,
+        reactor: Reactor,
+        conn: sqlite3.Connection,
+        paths: HostPaths,
+        watch: Watch,
+        links: Links,
     ) -> None:
         self._reactor = reactor
         self._conn = conn
@@ -48,7 +55,9 @@ class DeliveryLoop:
         self._marker = WorkMarker(paths, DELIVERY)
         self._intake = Intake(conn, paths, self._marker)
         self._projection = Projection(conn, paths)
-        self._sender = Sender(reactor, conn, paths, self._lanes, self._plan_projection)
+        self._links = links
+        self._sender = Sender(reactor, conn, links, self._lanes, self._plan_projection)
+        self._companions: tuple[Companion, ...] = ()
         self._sessions: dict[str, Session] = {}
         self._watched: dict[int, str] = {}
         self._bell_wd = watch.add(paths.bells)
@@ -56,8 +65,10 @@ class DeliveryLoop:
         self._to_project: set[str] = set()
         self._projection_timer: Timer | None = None
 
-    def start(self) -> None:
+    def start(self, companions: tuple[Companion, ...] = ()) -> None:
         """Takes up what an earlier process left, then waits for hints."""
+        self._companions = companions
+        self._links.start(self._sender.pump)
         self._marker.count_death(self._conn, utc_now())
         with transaction(self._conn):
             deliveries.requeue_interrupted(self._conn)
@@ -69,10 +80,14 @@ class DeliveryLoop:
             self._reactor.watch(fd, self._on_events)
         else:
             self._poll()
+        for companion in companions:
+            companion.start()
         self._safety()
 
     def close(self) -> None:
-        self._sender.close()
+        for companion in self._companions:
+            companion.close()
+        self._links.close()
         fd = self._watch.fileno()
         if fd is not None:
             self._reactor.unwatch(fd)
@@ -96,6 +111,8 @@ class DeliveryLoop:
                 self._intake.forget(session.id)
                 self._projection.forget(session.id)
         self._pump()
+        for companion in self._companions:
+            companion.look()
 
     def _on_events(self) -> None:
         changed: set[str] = set()

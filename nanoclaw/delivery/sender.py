@@ -7,7 +7,6 @@ message (``idempotent_send=key``); elsewhere it is one at a time (design section
 """
 
 import logging
-import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import assert_never
 
 from contract.clock import to_text, utc_now
 from contract.killpoint import reached
-from nanoclaw.capabilities import Capabilities, IdempotentSend
+from nanoclaw.capabilities import IdempotentSend
 from nanoclaw.db import deliveries
 from nanoclaw.db.connection import transaction
 from nanoclaw.delivery.decide import (
@@ -28,10 +27,10 @@ from nanoclaw.delivery.decide import (
     decide_after_failure,
 )
 from nanoclaw.delivery.lanes import WINDOW, Lanes
-from nanoclaw.events import Deliver, Delivered, DeliveryFailed, Hello
-from nanoclaw.link import Answer, FrameClient, Peer, QuietHandler
+from nanoclaw.delivery.links import Links
+from nanoclaw.events import Deliver, Delivered, DeliveryFailed
+from nanoclaw.link import Answer
 from nanoclaw.model import Delivery, SentReceipt
-from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor
 
 DELIVER_SECONDS = 120.0
@@ -47,30 +46,6 @@ class _Result:
     answer: Answer
 
 
-class WorkerLink(QuietHandler):
-    """The connection to one channel worker and what that worker can do."""
-
-    def __init__(self, reactor: Reactor, paths: HostPaths, instance: str,
-                 on_change: Callable[[], None]) -> None:  # fmt: skip
-        self.capabilities: Capabilities | None = None
-        self._on_change = on_change
-        hello = Hello("delivery", "delivery", os.getpid())
-        path = paths.socket(f"channel-{instance}")
-        self.client = FrameClient(reactor, path, hello, self)
-        self.client.connect()
-
-    @property
-    def ready(self) -> bool:
-        return self.client.connected and self.capabilities is not None
-
-    def on_open(self, peer: Peer, hello: Hello) -> None:
-        self.capabilities = hello.capabilities or Capabilities()
-        self._on_change()
-
-    def on_close(self, peer: Peer) -> None:
-        self.capabilities = None
-
-
 class Sender:
     """Sends what the lanes hold; ``on_settled`` gets the sessions whose receipts changed."""
 
@@ -78,21 +53,16 @@ class Sender:
         self,
         reactor: Reactor,
         conn: sqlite3.Connection,
-        paths: HostPaths,
+        links: Links,
         lanes: Lanes,
         on_settled: Callable[[set[str]], None],
     ) -> None:
         self._reactor = reactor
         self._conn = conn
-        self._paths = paths
+        self._links = links
         self._lanes = lanes
         self._on_settled = on_settled
-        self._links: dict[str, WorkerLink] = {}
         self._results: list[_Result] = []
-
-    def close(self) -> None:
-        for link in self._links.values():
-            link.client.close()
 
     def pump(self) -> None:
         """Sends every message that may go now."""
@@ -107,7 +77,7 @@ class Sender:
         now = utc_now()
         batch: list[Delivery] = []
         for key in self._lanes.sendable():
-            link = self._link(key.instance)
+            link = self._links.worker(key.instance)
             if not link.ready or link.capabilities is None:
                 continue
             room = MAX_IN_FLIGHT - self._lanes.in_flight(key.instance)
@@ -124,13 +94,6 @@ class Sender:
             self._send(delivery)
         reached("delivery.frame_sent")
 
-    def _link(self, instance: str) -> WorkerLink:
-        link = self._links.get(instance)
-        if link is None:
-            link = WorkerLink(self._reactor, self._paths, instance, self.pump)
-            self._links[instance] = link
-        return link
-
     def _send(self, delivery: Delivery) -> None:
         frame = Deliver(
             delivery_id=delivery.delivery_id,
@@ -144,7 +107,7 @@ class Sender:
             completes=delivery.completes,
             sent_at=to_text(delivery.created_at),
         )
-        self._link(delivery.instance).client.request(
+        self._links.worker(delivery.instance).client.request(
             frame, DELIVER_SECONDS, lambda answer: self._answered(delivery, answer)
         )
 
@@ -185,7 +148,9 @@ class Sender:
             return None
         if not isinstance(answer, DeliveryFailed):
             # No connection or no answer: the worker's journal knows, so the same id is safe.
-            at = now + timedelta(seconds=WAIT_SECONDS if self._connected(delivery) else 0)
+            at = now + timedelta(
+                seconds=WAIT_SECONDS if self._links.is_ready(delivery.instance) else 0
+            )
             return deliveries.mark_retry(
                 self._conn, delivery.delivery_id, at, counts=False, error=str(answer), now=now
             )
@@ -215,10 +180,6 @@ class Sender:
                 return None
             case _:
                 assert_never(decision)
-
-    def _connected(self, delivery: Delivery) -> bool:
-        link = self._links.get(delivery.instance)
-        return link is not None and link.ready
 
 
 def _receipt(result: _Result) -> SentReceipt:

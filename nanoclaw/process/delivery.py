@@ -3,20 +3,30 @@
 import signal
 
 from contract.watch import Watch
+from nanoclaw.approvals.desk import CardDesk
 from nanoclaw.db.connection import open_central
+from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.loop import DeliveryLoop
+from nanoclaw.effects.runner import EffectRunner
+from nanoclaw.process.handlers import HANDLERS
 from nanoclaw.reactor import Reactor
 from nanoclaw.supervise.child import ChildContext
 
 
 def run(context: ChildContext) -> None:
     """Delivers until SIGTERM; what is under way then stays in the books and is taken up again."""
-    paths = context.config.paths
+    config = context.config
     reactor = Reactor()
     reactor.on_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
-    conn = open_central(paths.central_db)
-    loop = DeliveryLoop(reactor, conn, paths, Watch.open())
-    loop.start()
+    conn = open_central(config.paths.central_db)
+    links = Links(reactor, config.paths)
+    loop = DeliveryLoop(reactor, conn, config.paths, Watch.open(), links)
+    loop.start(
+        (
+            EffectRunner(reactor, conn, config, links, HANDLERS),
+            CardDesk(reactor, conn, config, links),
+        )
+    )
     context.ready()
     reactor.run()
     loop.close()

@@ -15,7 +15,7 @@ from contract.jsontext import parse_object
 from contract.layout import RunnerPaths
 from contract.outbound.reader import read_outbound
 from runner.desk.access import SessionStore
-from runner.provenance import Provenance, provenance_of
+from runner.provenance import Provenance, provenance_of, taint_words
 from runner.store import CURRENT_BATCH
 from runner.turn.current import CurrentTurn
 
@@ -29,11 +29,12 @@ class Batch:
     address: Address = NOWHERE
     in_reply_to: str | None = None
     rows: tuple[InboundRow, ...] = ()
+    words: frozenset[str] = frozenset()
+    """The taint of the turn that does not come from the rows' columns."""
 
     @property
     def provenance(self) -> Provenance:
-        routing = [row for row in self.rows if row.id == self.in_reply_to]
-        return provenance_of([*routing, *(row for row in self.rows if row.id != self.in_reply_to)])
+        return provenance_of(self.rows, self.words)
 
 
 class BatchSource(Protocol):
@@ -50,7 +51,7 @@ class TurnBatch:
 
     async def read(self) -> Batch:
         current = self._current
-        return Batch(current.origin, current.in_reply_to, current.rows)
+        return Batch(current.origin, current.in_reply_to, current.rows, current.words)
 
 
 class StoredBatch:
@@ -75,7 +76,8 @@ class StoredBatch:
             _text(state, "channel_type"), _text(state, "platform_id"), _text(state, "thread_id")
         )
         rows = read_rows(self._paths.inbound_db, known)
-        return Batch(address, _text(state, "in_reply_to"), rows)
+        words = taint_words(_text(state, "taint"))
+        return Batch(address, _text(state, "in_reply_to"), rows, words)
 
 
 def _text(state: dict[str, object], key: str) -> str | None:

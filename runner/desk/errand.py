@@ -53,7 +53,7 @@ def new_row(letter: Letter, batch: Batch, now: datetime) -> NewOutbound:
     """
     content = dump(letter.content)
     parse_outbound(letter.kind, content)
-    provenance = batch.provenance
+    provenance = batch.provenance.to(letter.address)
     return NewOutbound(
         id=letter.id,
         kind=letter.kind,

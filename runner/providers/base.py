@@ -17,6 +17,7 @@ from contract.outbound.row import UsageEntry
 from runner.errors import Trouble
 from runner.instructions.model import InstructionSource
 from runner.toolbox.base import Toolbox
+from runner.turn.taint import TurnTaint
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,14 @@ class Said:
 
     text: str
     origin: Origin
+    taint: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """One turn is over. ``covers`` is the highest ticket it has seen (R-189).
+
+    ``taint`` (here and in ``Said``) is the foreign content that tools brought into the turn.
 
     ``bare_ok``: text outside of blocks goes to where the batch came from; of a provider that
     knows nothing of blocks. A model's bare text is never sent (R-141).
@@ -104,6 +108,7 @@ class Result:
     stop_reason: str = "end_turn"
     origin: Origin | None = None
     bare_ok: bool = False
+    taint: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +239,6 @@ class ProviderOptions:
     instructions: InstructionSource
     usage: UsageSink
     effects: EffectMemory
+    taint: TurnTaint = field(default_factory=TurnTaint)
     environment: Mapping[str, str] = field(default_factory=dict)
     additional_directories: tuple[Path, ...] = ()

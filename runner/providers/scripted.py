@@ -8,8 +8,8 @@ next container, and counters that survive a crash (written before the steps of a
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.errors import BadContent
@@ -30,6 +30,7 @@ from runner.providers.base import (
 )
 from runner.providers.script import (
     Absorb,
+    Call,
     Exit,
     Fail,
     Hang,
@@ -41,6 +42,8 @@ from runner.providers.script import (
     Tell,
     parse_script,
 )
+from runner.toolbox.base import Toolbox, ToolUse
+from runner.turn.taint import TurnTaint
 
 MAX_MEMORY_BYTES = 64 * 1024
 _MEMORY_FILE = "scripted.json"
@@ -53,13 +56,15 @@ class SessionInvalidError(ProviderError):
 def create(options: ProviderOptions) -> "ScriptedProvider":
     config = options.config
     script = config.extra.get("script") if config.script is None else config.script
-    return ScriptedProvider(parse_script(script), options.paths.conversation / _MEMORY_FILE)
+    memory = options.paths.conversation / _MEMORY_FILE
+    return ScriptedProvider(parse_script(script), memory, Tools(options.toolbox, options.taint))
 
 
 class ScriptedProvider:
-    def __init__(self, script: Script, memory: Path) -> None:
+    def __init__(self, script: Script, memory: Path, tools: "Tools") -> None:
         self._script = script
         self._memory = memory
+        self._tools = tools
 
     @property
     def commands(self) -> frozenset[str]:
@@ -81,13 +86,38 @@ class ScriptedProvider:
         """There is no transcript."""
 
     def query(self, query: QueryInput) -> "ScriptedQuery":
-        return ScriptedQuery(self._script, Memory(self._memory), query)
+        return ScriptedQuery(self._script, Memory(self._memory), query, self._tools)
 
     def is_session_invalid(self, error: Exception) -> bool:
         return isinstance(error, SessionInvalidError)
 
     async def close(self) -> None:
         """Nothing is open between turns."""
+
+
+class Tools:
+    """How a script uses tools, and what that brings into the turn."""
+
+    def __init__(self, toolbox: Toolbox, taint: TurnTaint) -> None:
+        self._toolbox = toolbox
+        self._taint = taint
+        self._ready = False
+
+    @property
+    def taint(self) -> frozenset[str]:
+        return self._taint.words
+
+    def begin_turn(self, prompt: Prompt) -> None:
+        """A nudge, which brings no rows, goes on with what the turn before it had seen."""
+        self._taint.begin(() if prompt.ids else self._taint.words)
+
+    async def call(self, use: ToolUse) -> str:
+        if not self._ready:
+            self._ready = True
+            await self._toolbox.prepare()
+            await self._toolbox.specs()  # servers are up then, or known to be late
+        [result] = await self._toolbox.run([use], lambda: None)
+        return result.text
 
 
 class Memory:
@@ -136,15 +166,20 @@ class _Turn:
     ticket: int
     words: str
     number: int
-    said: list[str]
+    seed: str
+    """The same for rows that are delivered again, so that a call is not carried out twice."""
+    said: list[str] = field(default_factory=list)
+    result: str = ""
+    calls: int = 0
 
 
 class ScriptedQuery:
     """One stream; inputs are answered one after the other."""
 
-    def __init__(self, script: Script, memory: Memory, query: QueryInput) -> None:
+    def __init__(self, script: Script, memory: Memory, query: QueryInput, tools: Tools) -> None:
         self._script = script
         self._memory = memory
+        self._tools = tools
         self._handle = memory.open(query.continuation)
         self._waiting: deque[tuple[int, Prompt]] = deque([(0, query.prompt)])
         self._next_ticket = 1
@@ -182,7 +217,7 @@ class ScriptedQuery:
             self._changed.clear()
             if self._waiting:
                 ticket, prompt = self._waiting.popleft()
-                async for event in self._answer(ticket, prompt.words):
+                async for event in self._answer(ticket, prompt):
                     if self._is_aborted():
                         return
                     yield event
@@ -191,10 +226,12 @@ class ScriptedQuery:
             else:
                 await self._changed.wait()
 
-    async def _answer(self, ticket: int, words: str) -> AsyncIterator[Event]:
+    async def _answer(self, ticket: int, prompt: Prompt) -> AsyncIterator[Event]:
         self._broken_off.clear()
-        choice = self._script.choose(words, self._memory.used)
-        turn = _Turn(ticket, words, self._memory.count(choice.index), [])
+        self._tools.begin_turn(prompt)
+        choice = self._script.choose(prompt.words, self._memory.used)
+        number = self._memory.count(choice.index)
+        turn = _Turn(ticket, prompt.words, number, " ".join(prompt.ids) or new_id("turn"))
         yield Activity()
         for step in choice.rule.steps:
             for event in self._act(step, turn):
@@ -202,14 +239,12 @@ class ScriptedQuery:
             if isinstance(step, Fail):
                 yield Result(None, turn.ticket)
                 return
-            if isinstance(step, Pause | Hang):
-                await self._wait(step.seconds if isinstance(step, Pause) else None)
-            if isinstance(step, Absorb):
-                await self._absorb(step.inputs, turn)
+            await self._take_time(step, turn)
             if self._broken_off.is_set():
                 yield Result(None, turn.ticket, "interrupted")
                 return
-        yield Result("\n\n".join(turn.said) or None, turn.ticket, bare_ok=True)
+        text = "\n\n".join(turn.said) or None
+        yield Result(text, turn.ticket, bare_ok=True, taint=self._tools.taint)
 
     def _act(self, step: Step, turn: _Turn) -> Iterator[Event]:
         match step:
@@ -225,11 +260,39 @@ class ScriptedQuery:
                 raise error(Trouble.UNEXPECTED, message)
             case Exit(code):
                 os._exit(code)
-            case Pause() | Hang() | Absorb():
+            case Pause() | Hang() | Absorb() | Call():
                 yield Activity()
 
     def _is_aborted(self) -> bool:
         return self._aborted
+
+    async def _take_time(self, step: Step, turn: _Turn) -> None:
+        match step:
+            case Pause(seconds):
+                await self._wait(seconds)
+            case Hang():
+                await self._wait(None)
+            case Absorb(inputs):
+                await self._absorb(inputs, turn)
+            case Call():
+                await self._call(step, turn)
+            case _:
+                pass
+
+    async def _call(self, step: Call, turn: _Turn) -> None:
+        """Broken off, it is cancelled like a model's call; its answer is then nothing."""
+        turn.calls += 1
+        use = ToolUse(f"{turn.seed}/{turn.calls}", step.tool, _filled_in(step.arguments, turn))
+        running = asyncio.create_task(self._tools.call(use))
+        stopped = asyncio.create_task(self._broken_off.wait())
+        try:
+            await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not running.done():
+                running.cancel()
+                await asyncio.wait({running})
+        turn.result = "" if running.cancelled() else running.result()
 
     async def _absorb(self, inputs: int, turn: _Turn) -> None:
         while len(self._waiting) < inputs and not self._broken_off.is_set():
@@ -249,7 +312,20 @@ class ScriptedQuery:
 
 def _filled(text: str, turn: _Turn) -> str:
     """Not ``str.format``: the text may hold braces of its own."""
-    return text.replace("{count}", str(turn.number)).replace("{text}", turn.words)
+    text = text.replace("{count}", str(turn.number)).replace("{result}", turn.result)
+    return text.replace("{text}", turn.words)
+
+
+def _filled_in(value: object, turn: _Turn) -> object:
+    """The same in every text of a call's arguments."""
+    match value:
+        case str():
+            return _filled(value, turn)
+        case list():
+            return [_filled_in(item, turn) for item in value]
+        case Mapping():
+            return {key: _filled_in(item, turn) for key, item in value.items()}
+    return value
 
 
 def _number(value: object) -> int:

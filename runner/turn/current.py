@@ -9,6 +9,7 @@ from typing import Protocol
 
 from contract.address import NOWHERE, Address
 from contract.inbound.row import InboundRow
+from runner.turn.taint import TurnTaint
 
 SkillBody = Callable[[str, str], str | None]
 """A skill's instructions for a name (without slash) and arguments; None: no such skill (R-307)."""
@@ -29,8 +30,10 @@ class CurrentTurn:
     """Made once per process; lists are short, because few batches wait at a time."""
 
     def __init__(self) -> None:
+        self.taint = TurnTaint()
         self._rows: tuple[InboundRow, ...] = ()
         self._routing: InboundRow | None = None
+        self._words: frozenset[str] = frozenset()
 
     @property
     def rows(self) -> tuple[InboundRow, ...]:
@@ -50,7 +53,18 @@ class CurrentTurn:
     def in_reply_to(self) -> str | None:
         return None if self._routing is None else self._routing.id
 
-    def set(self, rows: tuple[InboundRow, ...], routing: InboundRow | None) -> None:
+    @property
+    def words(self) -> frozenset[str]:
+        """The taint of everything that the turn has seen so far."""
+        return self._words | self.taint.words
+
+    def set(
+        self,
+        rows: tuple[InboundRow, ...],
+        routing: InboundRow | None,
+        words: frozenset[str] = frozenset(),
+    ) -> None:
         """What is left to answer, and whom answers refer to from now on (R-85)."""
         self._rows = rows
         self._routing = routing
+        self._words = words

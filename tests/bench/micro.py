@@ -16,6 +16,7 @@ from contract.outbound.row import NewOutbound
 from contract.outbound.writer import open_outbound
 from contract.watch import Watch
 from nanoclaw.db import agent_groups, messaging_groups, sessions, wirings
+from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.loop import DeliveryLoop
 from nanoclaw.events import InboundEvent
 from nanoclaw.model import (
@@ -108,7 +109,7 @@ def drain_rates(folder: Path, count_sessions: int, count: int, *, by_key: bool) 
     try:
         wait_until(config.paths.socket("channel-cli").exists, within=10)
         reactor = Reactor()
-        loop = DeliveryLoop(reactor, conn, config.paths, Watch.open())
+        loop = DeliveryLoop(reactor, conn, config.paths, Watch.open(), Links(reactor, config.paths))
         started = time.monotonic()
         loop.start()
         while not _all_sent(conn, count):

@@ -19,6 +19,7 @@ from runner.providers.claude.client import ApiClient, ApiRequest
 from runner.providers.claude.errors import CallClass, CallError
 from runner.providers.claude.features import Feature, FeatureSet, find_feature
 from runner.providers.claude.message import Response
+from runner.providers.claude.webtools import has_web_content
 from runner.providers.claude.retry import (
     Attempts,
     GiveUp,
@@ -26,6 +27,7 @@ from runner.providers.claude.retry import (
     decide_retry,
     wants_fallback,
 )
+from runner.turn.taint import WEB, TurnTaint
 
 _log = logging.getLogger(__name__)
 
@@ -74,11 +76,16 @@ class ModelCalls:
     """One per process; sub-agents call side by side."""
 
     def __init__(
-        self, client: ApiClient, features: FeatureSet, rules: RetryRules | None = None
+        self,
+        client: ApiClient,
+        features: FeatureSet,
+        rules: RetryRules | None = None,
+        taint: TurnTaint | None = None,
     ) -> None:
         self._client = client
         self._features = features
         self._rules = rules or RetryRules()
+        self._taint = taint or TurnTaint()
 
     async def call(self, caller: Caller, emit: Emit) -> Called:
         """Raises CallError when nothing more is to be tried."""
@@ -101,6 +108,8 @@ class ModelCalls:
                 await self._wait(error, attempts, emit)
                 course.retries += 1
                 continue
+            if has_web_content(response.content):
+                self._taint.add((WEB,))
             return Called(response, course.retries, round((clock() - began) * 1000))
 
     async def _remove_feature(self, error: CallError, request: ApiRequest, caller: Caller) -> None:

@@ -339,6 +339,15 @@ class Conversation:
     def set_todo(self, items: Sequence[Mapping[str, object]]) -> None:
         self._append(RecordType.TASKS, {"items": [dict(item) for item in items]}, sync=False)
 
+    def note_taint(self, words: frozenset[str]) -> None:
+        """Tools have brought this into the turn; before anything of it is appended."""
+        self._append(RecordType.TAINT, {"words": sorted(words)}, sync=False)
+
+    def taint_of(self, ids: Sequence[str]) -> frozenset[str]:
+        """What earlier attempts at these rows had seen."""
+        states = [turn for turn in self._history.turns if set(turn.inbound_ids) & set(ids)]
+        return frozenset[str]().union(*(turn.taint for turn in states))
+
     def log_usage(self, usage: Mapping[str, object]) -> None:
         """A ``usage`` record, for reading by people."""
         self._append(RecordType.USAGE, {"usage": dict(usage)}, sync=False)

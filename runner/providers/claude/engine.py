@@ -88,6 +88,7 @@ class Engine:
         await self._run_turn(())
 
     async def _run_turn(self, inputs: tuple[Input, ...]) -> None:
+        self._intake.begin_turn(inputs)
         turn = Turn(self._turns, inputs, self._covers)
         self._interrupted = False
         self._turn = asyncio.create_task(self._prepared(turn))

@@ -19,6 +19,7 @@ from runner.providers.claude.records import UserKind
 from runner.providers.claude.request import note_block
 from runner.providers.claude.steering import Input
 from runner.toolbox.base import Toolbox
+from runner.turn.taint import TurnTaint
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +39,12 @@ class _Appended:
 class Intake:
     """One per stream. ``native`` False: attachments are told by their paths only."""
 
-    def __init__(self, mainline: Mainline, toolbox: Toolbox, *, native: bool) -> None:
+    def __init__(
+        self, mainline: Mainline, toolbox: Toolbox, taint: TurnTaint, *, native: bool
+    ) -> None:
         self._mainline = mainline
         self._toolbox = toolbox
+        self._taint = taint
         self._native = native
         self._pending: list[str] = []
         self._pending_told: dict[str, str] = {}
@@ -50,6 +54,13 @@ class Intake:
     @property
     def _conversation(self) -> Conversation:
         return self._mainline.conversation
+
+    def begin_turn(self, inputs: Sequence[Input]) -> None:
+        """A turn that goes on with earlier work (a nudge, a note) has seen what that had seen."""
+        ids = [one for given in inputs for one in given.prompt.ids]
+        goes_on = not inputs or any(not given.prompt.ids for given in inputs)
+        earlier = self._taint.words if goes_on else frozenset[str]()
+        self._taint.begin(earlier | self._conversation.taint_of(ids))
 
     def tell(self, *notes: str) -> None:
         """Goes with the next input."""
@@ -69,6 +80,7 @@ class Intake:
         notes: Sequence[str] = (),
     ) -> None:
         """Results first, then the input, then the notes (R-244, R-247)."""
+        self._taint.add(self._conversation.taint_of(ids))
         blocks = [*leading]
         for given in inputs:
             blocks += self._input_blocks(given)

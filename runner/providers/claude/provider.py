@@ -76,7 +76,7 @@ def build_shared(
     config, session = options.config, options.session
     compatible = read_endpoint(config.compat).compatible or not access.is_official
     features = compatible_features(config.compat) if compatible else official_features()
-    calls = ModelCalls(client, features, rules)
+    calls = ModelCalls(client, features, rules, options.taint)
     catalog = ModelCatalog(
         options.paths.runner_dir / "models.json", None if compatible else lambda: _models(client)
     )
@@ -207,6 +207,7 @@ class ClaudeProvider:
 
     def _close_conversation(self) -> None:
         opened, self._opened = self._opened, None
+        self._shared.options.taint.keep_with(None)
         if opened is not None:
             opened.conversation.close()
         self._refresh_models()

@@ -34,6 +34,7 @@ class RecordType(StrEnum):
     COMPACTION = "compaction"
     RETRACT = "retract"
     TASKS = "todo"
+    TAINT = "taint"
     USAGE = "usage"
     ERROR = "error"
 

@@ -61,6 +61,8 @@ class TurnState:
     ids: dict[int, tuple[str, ...]] = field(default_factory=dict)
     newest: Entry | None = None
     status: TurnStatus | None = None
+    taint: frozenset[str] = frozenset()
+    """What tools brought into it."""
     kept: Answer | None = None
     """From the record of a compaction, when the message itself is gone."""
 
@@ -100,6 +102,8 @@ class History:
     last_turn_end: int = 0
     interrupted_input: str = ""
     """What people wrote in the open turn, when only a summary is left of it."""
+    taint: frozenset[str] = frozenset()
+    """What tools have brought in since the last turn ended."""
     needs_finishing: bool = False
     """A compaction is in force that the agent has not been told the situation after."""
     replay_from: int = 0
@@ -127,6 +131,8 @@ class History:
                 self._retract(_numbers(record.get("refs")))
             case RecordType.TASKS:
                 self.todo = _items(record.get("items"))
+            case RecordType.TAINT:
+                self._taint(as_strings(record.get("words")))
             case _:
                 pass
 
@@ -164,14 +170,20 @@ class History:
         return ended | {
             "inbound_ids": list(turn.inbound_ids),
             "status": turn.status.value if turn.status else None,
+            "taint": sorted(turn.taint),
             "answer": answer and {"n": answer.n, "text": answer.text, "ts": to_text(answer.at)},
             "input": self._input_of_turn(limit) if turn.status is None else "",
         }
 
+    def _taint(self, words: tuple[str, ...]) -> None:
+        self.taint |= frozenset(words)
+        if self.open_turn is not None:
+            self.open_turn.taint = self.taint
+
     def _add(self, entry: Entry) -> None:
         turn = self.open_turn
         if turn is None:
-            turn = TurnState()
+            turn = TurnState(taint=self.taint)
             self.turns = [*self.turns, turn][-TURNS_KEPT:]
         turn.newest = entry
         self.needs_finishing = self.needs_finishing and entry.kind == RecordType.ASSISTANT
@@ -190,7 +202,7 @@ class History:
             self.epoch = replace(self.epoch, told={**self.epoch.told, **told})
 
     def _end_turn(self, record: Mapping[str, object], n: int) -> None:
-        self.last_turn_end, self.interrupted_input = n, ""
+        self.last_turn_end, self.interrupted_input, self.taint = n, "", frozenset()
         turn = self.open_turn
         if turn is None:
             return
@@ -218,6 +230,8 @@ class History:
             self.interrupted_input = str(snapshot.get("input", ""))
             if "status" in snapshot:
                 self.turns = [_restored(snapshot, first.n)]
+            if self.open_turn is not None:
+                self.taint |= self.open_turn.taint
 
     def _retract(self, refs: frozenset[int]) -> None:
         self.entries = [entry for entry in self.entries if entry.n not in refs]
@@ -252,6 +266,7 @@ def _restored(snapshot: Mapping[str, object], n: int) -> TurnState:
     turn = TurnState(
         ids={n: as_strings(snapshot.get("inbound_ids"))},
         status=TurnStatus(status) if isinstance(status, str) and status in _STATUSES else None,
+        taint=frozenset(as_strings(snapshot.get("taint"))),
     )
     if isinstance(answer, dict):
         number, at = answer.get("n"), parse_text(answer.get("ts"))

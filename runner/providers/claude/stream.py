@@ -7,14 +7,14 @@ lock and read a large file, so it happens in a thread.
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.address import Destination
 from contract.errors import ContractError
 from contract.inbound.reader import read_destinations
 from runner.instructions.compaction import compaction_instructions
-from runner.providers.base import ProviderOptions, QueryInput
+from runner.providers.base import Event, ProviderOptions, QueryInput, Result, Said
 from runner.providers.claude.archive import ArchiveStyle
 from runner.providers.claude.calls import Emit, ModelCalls
 from runner.providers.claude.capabilities import Capabilities
@@ -36,6 +36,7 @@ from runner.providers.claude.toolrun import ToolRunner
 from runner.providers.claude.transcript import open_transcript
 from runner.providers.claude.turn import TurnParts
 from runner.providers.claude.window import Window, WindowParts
+from runner.turn.taint import TurnTaint
 
 WINDOW_VARIABLE = "CLAUDE_CODE_AUTO_COMPACT_WINDOW"
 
@@ -123,6 +124,7 @@ def build_engine(
 ) -> Engine:
     options = shared.options
     conversation = opened.conversation
+    options.taint.keep_with(conversation.note_taint)
     agents = SubAgents(
         SubAgentParts(
             builder=shared.builder,
@@ -136,14 +138,19 @@ def build_engine(
     turns = TurnParts(
         mainline=opened.mainline,
         inbox=inbox,
-        intake=Intake(opened.mainline, options.toolbox, native=options.config.native_attachments),
+        intake=Intake(
+            opened.mainline,
+            options.toolbox,
+            options.taint,
+            native=options.config.native_attachments,
+        ),
         calls=shared.calls,
         tools=ToolRunner(options.toolbox, agents),
         window=opened.window,
         ledger=shared.ledger,
         effects=options.effects,
         limits=shared.limits,
-        emit=emit,
+        emit=_tainting(emit, options.taint),
     )
     return Engine(
         EngineParts(
@@ -154,6 +161,17 @@ def build_engine(
             opened=(note,) if note else (),
         )
     )
+
+
+def _tainting(emit: Emit, taint: TurnTaint) -> Emit:
+    """Texts say what their turn has seen up to then; the loop may look at them much later."""
+
+    def emit_tainted(event: Event) -> None:
+        if isinstance(event, Said | Result):
+            event = replace(event, taint=taint.words)
+        emit(event)
+
+    return emit_tainted
 
 
 async def _summary_words(shared: Shared) -> Callable[[str], str]:

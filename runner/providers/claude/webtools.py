@@ -4,7 +4,7 @@ Pure. Called when the tools of an epoch are put together. While the server's ``w
 declared, the client tool of that name is hidden, because one name can stand for one tool only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from runner.providers.claude.features import Feature, FeatureSet
 from runner.providers.claude.message import Block
@@ -13,6 +13,7 @@ MAX_USES = 8
 MAX_FETCH_TOKENS = 25_000
 FETCH = "web_fetch"
 SEARCH = "web_search"
+_RESULTS = ("web_search_tool_result", "web_fetch_tool_result")
 _TYPES = {
     "web_search_20260318": Feature.WEB_SEARCH,
     "web_fetch_20260318": Feature.WEB_FETCH,
@@ -45,6 +46,15 @@ def server_tools(
         tool
         for tool, feature in ((fetch, Feature.WEB_FETCH), (search, Feature.WEB_SEARCH))
         if features.has(feature) and tool["name"] not in disabled
+    )
+
+
+def has_web_content(content: Iterable[Mapping[str, object]]) -> bool:
+    """The server has searched or fetched for this answer."""
+    return any(
+        str(block.get("type")).startswith(_RESULTS)
+        or (block.get("type") == "server_tool_use" and block.get("name") in (FETCH, SEARCH))
+        for block in content
     )
 
 

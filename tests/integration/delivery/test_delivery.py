@@ -18,6 +18,7 @@ from nanoclaw.bell import DELIVERY, ring
 from nanoclaw.capabilities import Capabilities, IdempotentSend
 from nanoclaw.config import HostConfig
 from nanoclaw.db import agent_groups, deliveries, messaging_groups, sessions
+from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.loop import DeliveryLoop
 from nanoclaw.events import Deliver, Delivered, DeliveryFailed, FailureClass, Frame, Hello
 from nanoclaw.link import FrameServer, Peer, QuietHandler
@@ -86,7 +87,13 @@ class Delivery:
             self._server = None
 
     def start_loop(self) -> None:
-        self.loop = DeliveryLoop(self.reactor, self.conn, self.config.paths, Watch.open())
+        self.loop = DeliveryLoop(
+            self.reactor,
+            self.conn,
+            self.config.paths,
+            Watch.open(),
+            Links(self.reactor, self.config.paths),
+        )
         self.loop.start()
 
     def say(self, *texts: str, chat: str = "local", done: str | None = None) -> None:

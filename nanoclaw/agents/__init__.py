@@ -1,0 +1,1 @@
+"""Agents among themselves: messages, creation, their own configuration."""

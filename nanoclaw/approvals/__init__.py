@@ -1,0 +1,1 @@
+"""Approvals and questions: who is asked, what the card shows, whose answer counts."""

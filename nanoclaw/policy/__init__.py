@@ -1,0 +1,1 @@
+"""Rules that several parts of the host ask, as pure decisions."""
