@@ -175,6 +175,107 @@ class InboundWriter:
             (message_id,),
         )
 
+    # --- tasks ------------------------------------------------------------------------------------
+
+    def live_tasks(self, task_id: str) -> tuple[InboundRow, ...]:
+        """Waiting and paused rows of a series, named by it or by any of its rows (H-249)."""
+        rows = self._conn.execute(
+            """
+            SELECT * FROM messages_in
+            WHERE kind = 'task' AND status IN ('pending', 'paused')
+              AND series_id IN (
+                SELECT coalesce(series_id, id) FROM messages_in
+                WHERE kind = 'task' AND (id = ? OR series_id = ?))
+            ORDER BY seq
+            """,
+            (task_id, task_id),
+        )
+        return tuple(inbound_row(row) for row in rows)
+
+    def cancel_task(self, row_id: str) -> bool:
+        """Ends the row without a successor (H-250)."""
+        return self._changed(
+            """
+            UPDATE messages_in SET status = 'completed', recurrence = NULL
+            WHERE id = ? AND status IN ('pending', 'paused')
+            """,
+            (row_id,),
+        )
+
+    def pause_task(self, row_id: str) -> bool:
+        return self._changed(
+            "UPDATE messages_in SET status = 'paused' WHERE id = ? AND status = 'pending'",
+            (row_id,),
+        )
+
+    def resume_task(self, row_id: str) -> bool:
+        return self._changed(
+            "UPDATE messages_in SET status = 'pending' WHERE id = ? AND status = 'paused'",
+            (row_id,),
+        )
+
+    def rewrite_task(
+        self, row_id: str, content: str, process_after: datetime | None, recurrence: str | None
+    ) -> bool:
+        """All three columns of a live row; the caller has merged what changes (H-252)."""
+        return self._changed(
+            """
+            UPDATE messages_in SET content = ?, process_after = ?, recurrence = ?
+            WHERE id = ? AND status IN ('pending', 'paused')
+            """,
+            (content, to_text(process_after) if process_after else None, recurrence, row_id),
+        )
+
+    def ended_recurring(self, limit: int) -> tuple[InboundRow, ...]:
+        """Rows of any kind that are over and still have a repetition to bring forth (H-253).
+
+        Failed ones too, or a series would end with its first bad run (W-25).
+        """
+        rows = self._conn.execute(
+            """
+            SELECT * FROM messages_in
+            WHERE recurrence IS NOT NULL AND status IN ('completed', 'failed')
+            ORDER BY seq LIMIT ?
+            """,
+            (limit,),
+        )
+        return tuple(inbound_row(row) for row in rows)
+
+    def take_recurrence(self, row_id: str, recurrence: str) -> bool:
+        """True for the one caller who may now write the successor, in this transaction (W-27)."""
+        return self._changed(
+            """
+            UPDATE messages_in SET recurrence = NULL
+            WHERE id = ? AND recurrence = ? AND status IN ('completed', 'failed')
+            """,
+            (row_id, recurrence),
+        )
+
+    def waiting_tasks(self, catch_up: str) -> tuple[InboundRow, ...]:
+        """Tasks that wait for their time and have this policy for a missed one."""
+        rows = self._conn.execute(
+            """
+            SELECT * FROM messages_in
+            WHERE status = 'pending' AND kind = 'task' AND catch_up = ? ORDER BY seq
+            """,
+            (catch_up,),
+        )
+        return tuple(inbound_row(row) for row in rows)
+
+    def expire_answers(self, before: datetime) -> int:
+        """Ends answers that nobody has fetched since ``before``; how many (W-35)."""
+        rows = self._conn.execute(
+            "SELECT id, timestamp FROM messages_in WHERE status = 'pending' AND kind = 'system'"
+        ).fetchall()
+        old = [key for key, text in rows if (parse_text(text) or before) <= before]
+        self._conn.executemany(
+            "UPDATE messages_in SET status = 'completed' WHERE id = ? AND status = 'pending'",
+            [(key,) for key in old],
+        )
+        return len(old)
+
+    # --- questions about our own rows -------------------------------------------------------------
+
     def pending_summary(self, now: datetime) -> PendingSummary:
         """What a container would find; system rows wake nobody (W-35)."""
         rows = self._conn.execute(
@@ -211,6 +312,9 @@ class InboundWriter:
             (agent_group_id,),
         ).fetchone()
         return None if row is None else inbound_row(row)
+
+    def _changed(self, sql: str, parameters: Sequence[str | None]) -> bool:
+        return self._conn.execute(sql, parameters).rowcount > 0
 
     def max_seq(self) -> int:
         highest: int | None = self._conn.execute("SELECT max(seq) FROM messages_in").fetchone()[0]

@@ -69,17 +69,20 @@ def read_database(out_dir_fd: int, max_bytes: int) -> RawDatabase:
         return _read_all(fd, max_bytes)
 
 
-def read_database_and_journal(out_dir_fd: int, max_bytes: int) -> tuple[bytearray, bytearray]:
+def read_database_and_journal(
+    dir_fd: int, max_bytes: int, name: str = OUTBOUND_DB
+) -> tuple[bytearray, bytearray]:
     """Both files for a repair, after refusing a journal that names a super-journal."""
-    with open_regular(OUTBOUND_DB, out_dir_fd) as fd, shared_lock(fd):
+    journal_name = f"{name}-journal"
+    with open_regular(name, dir_fd) as fd, shared_lock(fd):
         database = _read_all(fd, max_bytes).data
         try:
-            with open_regular(JOURNAL, out_dir_fd) as journal_fd:
+            with open_regular(journal_name, dir_fd) as journal_fd:
                 journal = _read_all(journal_fd, 2 * max_bytes).data
         except SnapshotMissing:
             journal = bytearray()
     if journal.endswith(SUPER_JOURNAL_MAGIC):
-        raise SnapshotRefused(RefusalReason.SUPER_JOURNAL, JOURNAL)
+        raise SnapshotRefused(RefusalReason.SUPER_JOURNAL, journal_name)
     return database, journal
 
 

@@ -306,23 +306,27 @@ def quarantined(conn: sqlite3.Connection) -> list[Session]:
     )
 
 
-def close(conn: sqlite3.Connection, session_id: str) -> bool:
-    """False while work is due or a container runs."""
+def close(conn: sqlite3.Connection, session_id: str, now: datetime) -> bool:
+    """False while work is due, a container runs, or something it said is still on its way."""
     return bool(
         changed(
             conn,
-            "UPDATE sessions SET status = 'closed' WHERE id = ? AND status = 'active'"
-            " AND container_status = 'stopped' AND next_due_at IS NULL",
-            (session_id,),
+            "UPDATE sessions SET status = 'closed', closed_at = ? WHERE id = ?"
+            " AND status = 'active' AND container_status = 'stopped' AND next_due_at IS NULL"
+            " AND out_dirty = 0 AND NOT EXISTS (SELECT 1 FROM deliveries"
+            " WHERE session_id = sessions.id AND state IN ('queued', 'sending'))",
+            (to_text(now), session_id),
         )
     )
 
 
 def reopen(conn: sqlite3.Connection, session_id: str) -> bool:
+    """The same conversation goes on; its folder comes back when somebody first writes to it."""
     return bool(
         changed(
             conn,
-            "UPDATE sessions SET status = 'active' WHERE id = ? AND status = 'closed'",
+            "UPDATE sessions SET status = 'active', closed_at = NULL, archived = 0"
+            " WHERE id = ? AND status = 'closed'",
             (session_id,),
         )
     )

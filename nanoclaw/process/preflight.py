@@ -16,6 +16,7 @@ from nanoclaw.errors import StateError
 from nanoclaw.first_agent import ensure_first_agent
 from nanoclaw.preflight import NO_SPACE, TryLaterError
 from nanoclaw.reserve import Reserve
+from nanoclaw.sessions.convert import convert_all
 from nanoclaw.supervise.child import ChildContext
 
 PASSING_ERRORS = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_IOERR")
@@ -29,6 +30,7 @@ def run(context: ChildContext) -> None:
     with _plain_errors(), closing(open_central(config.paths.central_db)) as conn:
         migrate(conn)
         backfill_container_configs(conn, config.paths.groups, utc_now())
+        convert_all(conn, config.paths, utc_now())
         ensure_first_agent(conn, config, utc_now())
     reserve.take_if_roomy()
 

@@ -17,6 +17,7 @@ from nanoclaw.process.builder import run as build
 from nanoclaw.reactor import Reactor
 from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.supervise.child import ChildContext
+from nanoclaw.sweep.closing import Closing
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.loop import SweepLoop, SweepParts
 from nanoclaw.sweep.offload import Offload
@@ -54,6 +55,7 @@ def run(context: ChildContext) -> None:
     bell = _Bell(reactor, Watch.open(), loop)
     bell.start(config)
     loop.start()
+    Closing(reactor, conn, paths, offload).start()
     context.ready()
     try:
         reactor.run()

@@ -12,6 +12,7 @@ from pathlib import Path
 from contract import layout
 from contract.inbound.writer import create_inbound
 from nanoclaw.paths import HostPaths
+from nanoclaw.sessions.archive import restore
 
 READABLE_FOLDER = 0o755
 """The agent's user is not ours; it reaches ``in`` through its mount only, the host's folders
@@ -44,7 +45,11 @@ class SessionFolder:
         return self.inbound_db.is_file()
 
     def create(self) -> None:
-        """Makes the folder and an empty inbound file. Safe to repeat, also after a crash."""
+        """Makes the folder and an empty inbound file, or brings back that of a closed session.
+
+        Safe to repeat, also after a crash.
+        """
+        restore(self.root)
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in (self.in_dir, self.out_dir):
             folder.mkdir(exist_ok=True)

@@ -235,7 +235,7 @@ def test_only_the_newest_token_releases_a_lease(conn: sqlite3.Connection) -> Non
 def test_closed_session_is_reopened_under_its_key(conn: sqlite3.Connection) -> None:
     session = seed(conn).session
 
-    assert sessions.close(conn, session.id)
+    assert sessions.close(conn, session.id, NOW)
     assert sessions.find_active(conn, "key-1") is None
     closed = sessions.find_closed(conn, "key-1")
     assert closed is not None
@@ -250,14 +250,14 @@ def test_session_with_work_or_a_container_is_not_closed(conn: sqlite3.Connection
     sessions.wake_at(conn, "sess-1", NOW + seconds(60))
     sessions.set_running(conn, "sess-2", START)
 
-    assert not sessions.close(conn, "sess-1")
-    assert not sessions.close(conn, "sess-2")
+    assert not sessions.close(conn, "sess-1", NOW)
+    assert not sessions.close(conn, "sess-2", NOW)
 
 
 def test_closed_session_is_not_due_and_not_listed_as_active(conn: sqlite3.Connection) -> None:
     seed(conn)
     add_session(conn, "sess-2")
-    sessions.close(conn, "sess-2")
+    sessions.close(conn, "sess-2", NOW)
     sessions.mark_due(conn, "sess-2", NOW)
 
     assert due_ids(conn) == []
