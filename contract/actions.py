@@ -14,6 +14,8 @@ from contract.shape import UNSET, Shape, Unset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleTask(Shape):
+    """``tz``, ``catch_up`` and ``context`` None: the installation's zone, ``latest``, ``group``."""
+
     TAG = ("action", "schedule_task")
     task_id: str
     prompt: str
@@ -23,6 +25,9 @@ class ScheduleTask(Shape):
     platform_id: str | None
     channel_type: str | None
     thread_id: str | None
+    tz: str | None = None
+    catch_up: str | None = None
+    context: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

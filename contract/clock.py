@@ -28,7 +28,7 @@ def parse_text(text: object) -> datetime | None:
     if not isinstance(text, str) or len(text) > _MAX_TEXT:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)

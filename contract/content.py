@@ -30,6 +30,8 @@ class Attachment(Shape):
     url: str | None = None
     local_path: str | None = None
     data: str | None = None
+    error: str | None = None
+    """Why there is no file, in words (C-58)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,17 +192,22 @@ class Option(Shape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionCard(Shape):
+    """``timeout`` is how many seconds the agent waits for the answer."""
+
     TAG = ("type", "ask_question")
     question_id: str
     title: str
     question: str
     options: tuple[Option, ...]
+    timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardAction(Shape):
-    label: str
-    url: str
+    """One without label or url is read and left out when the card is shown (H-277)."""
+
+    label: str = ""
+    url: str = ""
     style: str | None = None
 
 

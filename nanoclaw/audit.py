@@ -8,7 +8,7 @@ section 3). Details are compact JSON without secrets: whoever records masks them
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from contract.clock import to_text
@@ -20,6 +20,8 @@ FIRST_HASH = "0" * 64
 """What the first row's chain begins with."""
 VERIFY_GROUP = 1000
 MAX_DETAIL_BYTES = 16 * 1024
+MAX_WORD = 500
+"""Characters of kind, actor and subject; ids are far shorter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +55,16 @@ def record(conn: sqlite3.Connection, entry: AuditEntry, now: datetime) -> int:
     row = AuditRow(
         seq=seq,
         at=now,
-        kind=entry.kind,
-        actor=entry.actor,
-        subject=entry.subject,
+        kind=entry.kind[:MAX_WORD],
+        actor=entry.actor[:MAX_WORD],
+        subject=entry.subject[:MAX_WORD],
         detail=detail,
         previous_hash=previous,
         hash="",
         agent_group_id=entry.agent_group_id,
         session_id=entry.session_id,
     )
-    audit.append(conn, _hashed(row))
+    audit.append(conn, replace(row, hash=hash_of(row)))
     return seq
 
 
@@ -73,12 +75,17 @@ def verify(conn: sqlite3.Connection) -> Verified:
     count = 0
     while rows := audit.after(conn, seq, VERIFY_GROUP):
         for row in rows:
-            expected = row.seq == seq + 1 and row.previous_hash == previous
-            if not expected or hash_of(row) != row.hash:
+            if not follows(row, seq, previous):
                 return Verified(count, first_bad=seq + 1)
             seq, previous = row.seq, row.hash
             count += 1
     return Verified(count)
+
+
+def follows(row: AuditRow, seq: int, previous_hash: str) -> bool:
+    """Whether the row is what was written behind the one with this number and hash."""
+    is_next = row.seq == seq + 1 and row.previous_hash == previous_hash
+    return is_next and hash_of(row) == row.hash
 
 
 def hash_of(row: AuditRow) -> str:
@@ -94,18 +101,3 @@ def _start(conn: sqlite3.Connection) -> tuple[int, str]:
     """Number and previous hash of the first row that is still in the table."""
     anchor = audit.last_anchor(conn)
     return (anchor.seq + 1, anchor.hash) if anchor is not None else (1, FIRST_HASH)
-
-
-def _hashed(row: AuditRow) -> AuditRow:
-    return AuditRow(
-        seq=row.seq,
-        at=row.at,
-        kind=row.kind,
-        actor=row.actor,
-        subject=row.subject,
-        detail=row.detail,
-        previous_hash=row.previous_hash,
-        hash=hash_of(row),
-        agent_group_id=row.agent_group_id,
-        session_id=row.session_id,
-    )

@@ -8,7 +8,7 @@ the channel contract (C-19, C-20). Adding a frame: write the class and list it i
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from nanoclaw.capabilities import Capabilities
+from nanoclaw.capabilities import Capabilities, UncertainPolicy
 
 FRAME_VERSION = 1
 
@@ -66,6 +66,9 @@ class InboundEvent:
     extra_json: str | None = None
     channel_type: str | None = None
     answer_to: ReplyTarget | None = None
+    reaction: str | None = None
+    """Emoji with which somebody reacted to ``message_id``; such an event has no text (C-68)."""
+    reaction_removed: bool = False
 
 
 class Outcome(StrEnum):
@@ -197,7 +200,7 @@ class Deliver:
     """One outgoing message; ``content`` is the JSON text of the outbound row.
 
     ``reply_to_message_id`` is the platform's id of the message that is answered, ``completes``
-    says that nothing more will come for it.
+    says that nothing more will come for it. ``uncertain_policy`` stands for the channel's own.
     """
 
     delivery_id: str
@@ -211,6 +214,7 @@ class Deliver:
     completes: bool = False
     files: tuple[SpoolFile, ...] = ()
     sent_at: str = ""
+    uncertain_policy: UncertainPolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,10 +306,15 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class StopContainers:
-    """Admin to sweep: stop the containers of these sessions, say why."""
+    """Admin or delivery to sweep: stop the containers of these sessions, say why.
+
+    ``leases``, where given, are those of the containers meant: newer ones of the same sessions
+    stay.
+    """
 
     session_ids: tuple[str, ...]
     reason: str
+    leases: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +329,14 @@ class BuildImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageBuilt:
-    """Answer to BuildImage. ``tag`` is set when it is there; ``detail`` says why it is not."""
+    """Answer to BuildImage. ``tag`` is set when it is there; ``detail`` says why it is not.
+
+    ``passing``: the same request may work later.
+    """
 
     tag: str | None = None
     detail: str = ""
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""The first agent of a fresh installation, wired to the terminal.
+"""The first agent of a fresh installation, wired to the terminal, and its first owner.
 
-Called by preflight. Does nothing once any agent group exists, so that deleting or renaming the
-first agent is never undone. The set-up wizard replaces its name and personality.
+Called by preflight. Makes no agent once any group exists, so that deleting or renaming the first
+one is never undone; the set-up wizard replaces its name and personality. An installation without
+any owner could ask nobody for anything, so the person at the terminal becomes one: whoever holds
+its socket has an operator's rights anyway (H-269).
 """
 
 import sqlite3
@@ -9,14 +11,17 @@ from datetime import datetime
 
 from contract.config import DEFAULT_PROVIDER
 from contract.ids import new_id
+from nanoclaw.audit import AuditEntry, record
 from nanoclaw.config import HostConfig
-from nanoclaw.db import agent_groups, container_configs, messaging_groups, users, wirings
+from nanoclaw.db import agent_groups, container_configs, messaging_groups, roles, users, wirings
 from nanoclaw.db.connection import transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.model import (
     AgentGroup,
     EngageMode,
     MessagingGroup,
+    Role,
+    RoleGrant,
     UnknownSenderPolicy,
     User,
     Wiring,
@@ -31,6 +36,7 @@ OFFLINE_PROVIDER = "scripted"
 
 def ensure_first_agent(conn: sqlite3.Connection, config: HostConfig, now: datetime) -> bool:
     """True when it was made now. The combination of rows is the one of H-303."""
+    ensure_owner(conn, now)
     if agent_groups.any_exists(conn):
         return False
     with transaction(conn):
@@ -66,3 +72,18 @@ def ensure_first_agent(conn: sqlite3.Connection, config: HostConfig, now: dateti
             ),
         )
     return True
+
+
+def ensure_owner(conn: sqlite3.Connection, now: datetime) -> bool:
+    """True when the person at the terminal became the owner now, because there was none."""
+    if roles.has_any_owner(conn):
+        return False
+    with transaction(conn):
+        if roles.has_any_owner(conn):
+            return False
+        users.add_if_new(conn, User(TERMINAL_USER, TERMINAL_CHANNEL, now))
+        granted = roles.grant(conn, RoleGrant(TERMINAL_USER, Role.OWNER, now))
+        if granted:
+            detail = {"role": Role.OWNER.value, "by": "first start"}
+            record(conn, AuditEntry("role.granted", "host", TERMINAL_USER, detail), now)
+    return granted

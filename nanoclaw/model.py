@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from contract.config import AdditionalMount, McpServer
 from nanoclaw.capabilities import UncertainPolicy
+from nanoclaw.events import SpoolFile
 
 
 class UnknownSenderPolicy(StrEnum):
@@ -102,11 +103,18 @@ class DeliverySource(StrEnum):
 
 
 class DeliveryState(StrEnum):
+    HELD = "held"  # waits for a person to allow it
     QUEUED = "queued"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
     UNCERTAIN = "uncertain"
+
+
+class FilesState(StrEnum):
+    NONE = "none"
+    WANTED = "wanted"  # still to be copied out of the agent's folder
+    TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,10 @@ class Wiring:
     """How long mention-sticky lasts; None: the installation's default."""
     uncertain_policy: UncertainPolicy | None = None
     """Instead of the channel's own policy for messages whose fate is unknown."""
+    bot_messages: bool = False
+    """Other bots are heard; without it only people are."""
+    edits: bool = False
+    reactions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +241,17 @@ class ContainerConfig:
     taint_guard: bool = True
     script: str | None = None
     """Answers of the ``scripted`` provider."""
+    agents_quota: int = 0
+    """How many agents it may create without asking."""
+    fallback_model: str | None = None
+    max_cost_per_turn_usd: float | None = None
+    max_cost_per_day_usd: float | None = None
+    native_attachments: bool = True
+    compat: Mapping[str, object] = field(default_factory=dict)
+    prices: Mapping[str, object] = field(default_factory=dict)
+    web_tools: str | None = None
+    tool_timeouts: Mapping[str, float] = field(default_factory=dict)
+    disabled_tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,26 +326,25 @@ class NewInboundEvent:
     reason: str | None = None
     event_json: str | None = None
     targets_json: str | None = None
+    waits_for: str | None = None
+    """The request that somebody has to decide first."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedEvent:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent(NewInboundEvent):
     """An entry of the redo log as stored."""
 
     event_id: int
-    instance: str
-    event_key: str
-    received_at: datetime
     state: EventState
-    outcome: str
-    reason: str | None
-    event_json: str | None
-    targets_json: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A message to go out. ``message_out_id`` is the agent's row id, or the host's own for it."""
+    """A message to go out. ``message_out_id`` is the agent's row id, or the host's own for it.
+
+    ``refers_to``: the agent's own message that it changes; ``waits_for``: the request that somebody
+    has to allow; ``failure``: a ``deliveries.Failure``; not ``told``: its end is still to be told.
+    """
 
     delivery_id: str
     message_out_id: str
@@ -343,40 +365,31 @@ class NewDelivery:
     completes: bool = False
     state: DeliveryState = DeliveryState.QUEUED
     last_error: str | None = None
+    files_state: FilesState = FilesState.NONE
+    refers_to: str | None = None
+    uncertain_policy: UncertainPolicy | None = None
+    taint: str | None = None
+    waits_for: str | None = None
+    failure: str | None = None
+    told: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A receipt: the message, how far it got, and when it is tried next.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(NewDelivery):
+    """A receipt: the message as it was queued, how far it got, and when it is tried next.
 
     ``row_number`` grows with every message; within one chat it is the order of sending.
     """
 
     row_number: int
-    delivery_id: str
-    message_out_id: str
-    session_id: str | None
-    seq: int
-    source: DeliverySource
-    instance: str
-    platform_id: str
-    thread_id: str | None
-    kind: str
-    content: str
-    in_reply_to: str | None
-    reply_hint: str | None
-    reply_to_message_id: str | None
-    completes: bool
-    state: DeliveryState
     attempts: int
-    next_attempt_at: datetime | None
-    last_error: str | None
     part_index: int
     platform_message_ids: tuple[str, ...]
     projected: bool
-    created_at: datetime
     updated_at: datetime
-    expires_at: datetime
+    files: tuple[SpoolFile, ...] = ()
+    files_problem: str | None = None
+    joined_into: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from runner.decide import TurnPlan, routing_row
 from runner.errors import Trouble
 from runner.incoming import Incoming
 from runner.provenance import Provenance, joined_taint, provenance_of
-from runner.providers.base import Origin
+from runner.providers.base import Origin, Sent
 from runner.reply import Outgoing, ReplyPlan
 from runner.store import CURRENT_BATCH
 
@@ -28,6 +28,8 @@ TEXTS = {
     Trouble.QUOTA: "The usage limit is reached. Please try again later.",
     Trouble.AUTH: "The credentials are missing or have expired. The operator has to renew them.",
     Trouble.BILLING: "There is no credit left. The operator has to top it up.",
+    Trouble.DAY_LIMIT: "The daily spending limit of this agent is reached. "
+    "It answers again tomorrow, or when the operator has raised the limit.",
     Trouble.OVERLOADED: "The model is overloaded just now. Please send your message again later.",
     Trouble.NETWORK: "The model could not be reached. Please send your message again later.",
     Trouble.REFUSAL: "This was declined by the safety system.",
@@ -129,6 +131,14 @@ def batch_taint(items: Iterable[Incoming]) -> frozenset[str]:
     return frozenset[str]().union(*(item.taint for item in items))
 
 
+def sent_blocks(plan: ReplyPlan, rows: tuple[NewOutbound, ...]) -> tuple[Sent, ...]:
+    """What became of the blocks of an answer; ``rows`` as ``answer_rows`` made them."""
+    return tuple(
+        Sent(message.block, _shown(row.address), row.id)
+        for message, row in zip(plan.messages, rows, strict=False)
+    )
+
+
 def settled(items: tuple[Incoming, ...]) -> Change:
     """What is written when these rows are done, whatever the answer was."""
     return Change(
@@ -151,6 +161,10 @@ def current_batch(items: tuple[Incoming, ...]) -> str:
             "taint": joined_taint(batch_taint(items)),
         }
     )
+
+
+def _shown(address: Address) -> str:
+    return f"{address.channel_type or ''}:{address.platform_id or ''}"
 
 
 def _block_id(origin: Origin | None, block: int) -> str | None:

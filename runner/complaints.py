@@ -2,7 +2,8 @@
 
 Two agents that answer each other's error messages never stop (R-92), so one complaint per agent
 and ten minutes is enough. People are always told, until three turns in a row have failed for a
-reason that only the operator can cure; then once per chat and ten minutes as well (R-317).
+reason that only the operator can cure; then once per chat and ten minutes as well (R-317). That the
+day's money is spent is told once per chat, until something has worked again (R-322).
 """
 
 from collections.abc import Callable
@@ -21,11 +22,15 @@ class Complaints:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        self._told_of_day: set[tuple[str | None, str | None]] = set()
         self._told: dict[tuple[str | None, str | None], float] = {}
         self._in_a_row = 0
+        self._day_is_over = False
 
     def is_tiresome(self, address: Address) -> bool:
         """True for whoever heard a complaint within the last ten minutes and needs no second."""
+        if self._day_is_over and (address.channel_type, address.platform_id) in self._told_of_day:
+            return True
         lasting = self._in_a_row > LASTING_AFTER
         if address.channel_type != AGENT_CHANNEL and not lasting:
             return False
@@ -36,11 +41,17 @@ class Complaints:
         """They are told now."""
         if len(self._told) >= MAX_REMEMBERED:
             self._told.clear()
+            self._told_of_day.clear()
         self._told[address.channel_type, address.platform_id] = self._clock()
+        if self._day_is_over:
+            self._told_of_day.add((address.channel_type, address.platform_id))
 
     def turn_failed(self, trouble: Trouble) -> None:
         """Comes before the question whether to tell."""
         self._in_a_row = self._in_a_row + 1 if trouble in _OPERATORS_WORK else 0
+        self._day_is_over = trouble is Trouble.DAY_LIMIT
 
     def turn_went_well(self) -> None:
         self._in_a_row = 0
+        self._day_is_over = False
+        self._told_of_day.clear()

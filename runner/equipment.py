@@ -5,8 +5,9 @@ without tools starts without all of this.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from contract.layout import MOUNT_HOME
@@ -16,14 +17,16 @@ from runner.instructions.places import Places
 from runner.instructions.skills import SkillLibrary
 from runner.instructions.source import InstructionFacts, InstructionFiles
 from runner.mcp_client.source import McpServers, McpSettings
+from runner.providers.base import OpenEnds
 from runner.settings import Settings
 from runner.skills.tool import SkillTool
 from runner.store import Store
 from runner.toolbox.base import Tool, Toolbox
 from runner.toolbox.box import ToolSet, ToolSetParts
+from runner.toolbox.source import Branch
 from runner.tools.files.tools import FileTools
 from runner.tools.nanoclaw.toolset import model_tools
-from runner.tools.search import SearchTools
+from runner.tools.search.tools import SearchTools
 from runner.tools.shell.shell import Shell
 from runner.tools.shell.tools import shell_tools
 from runner.tools.spool import Spool
@@ -33,6 +36,9 @@ from runner.turn.current import CurrentTurn, SkillBody
 from runner.turn.taint import TaintingToolbox
 
 SPOOL = "spool"
+MAX_LINE = 300
+CLIENT_WEB = frozenset({"auto", "client"})
+"""Settings of ``webTools`` under which we fetch; a provider hides ours behind its server's."""
 SaveTodo = Callable[[Sequence[Mapping[str, object]]], None]
 
 
@@ -45,6 +51,7 @@ class Equipment:
     instructions: InstructionFiles
     skill_body: SkillBody
     todo: TodoTool
+    open_ends: Callable[[], Awaitable[OpenEnds]]
 
 
 def equip(
@@ -70,8 +77,9 @@ def equip(
         *SearchTools(lambda: shell.cwd).tools(),
         SkillTool(skills),
         todo,
-        WebFetch(environment, spool),
     ]
+    if config.web_tools in CLIENT_WEB:
+        built_in.append(WebFetch(environment, spool))
     servers = None
     if config.mcp_servers:
         servers = McpServers(
@@ -90,9 +98,33 @@ def equip(
             keeper=spool,
             servers=servers,
             residents=(shell, files),
+            branch=lambda: _for_sub_agent(shell, protected),
             disabled=frozenset(config.disabled_tools),
         )
     )
     facts = InstructionFacts(paths, config, session, home, additional_directories, environment)
     instructions = InstructionFiles(facts, skills, store.destinations)
-    return Equipment(desk, TaintingToolbox(toolbox, current.taint), instructions, skills.skill_body, todo)
+    return Equipment(
+        desk,
+        TaintingToolbox(toolbox, current.taint, lambda: current.words, desk.publish_taint),
+        instructions,
+        skills.skill_body,
+        todo,
+        partial(_open_ends, desk, shell),
+    )
+
+
+def _for_sub_agent(shell: Shell, protected: tuple[Path, ...]) -> Branch:
+    """A shell and a memory of read files of its own; the rest is shared."""
+    own = shell.branch()
+    files = FileTools(lambda: own.cwd, protected)
+    tools = (*shell_tools(own), *files.tools(), *SearchTools(lambda: own.cwd).tools())
+    return Branch(tools, (own, files))
+
+
+async def _open_ends(desk: Desk, shell: Shell) -> OpenEnds:
+    """Questions that people have not answered, and commands that still run (R-285)."""
+    return OpenEnds(
+        tuple(f"{asked.title}: {asked.question}"[:MAX_LINE] for asked in await desk.questions()),
+        tuple(f"{job.name}: {job.order.command}"[:MAX_LINE] for job in shell.background.alive),
+    )

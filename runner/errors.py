@@ -21,6 +21,7 @@ class Trouble(StrEnum):
     QUOTA = "quota"
     AUTH = "auth"
     BILLING = "billing"
+    DAY_LIMIT = "day_limit"
     OVERLOADED = "overloaded"
     NETWORK = "network"
     REFUSAL = "refusal"

@@ -309,9 +309,9 @@ class Loop:
             await self._failures.settle(failure, items)
 
     def _expire_turn(self) -> None:
-        limit = self._settings.session.limits.turn_seconds
+        limit = self._turn_seconds
         if limit is not None and self._open is not None and self._open.expire(limit):
-            _log.warning("turn broken off", extra=fields(reason="limit of the session"))
+            _log.warning("turn broken off", extra=fields(reason=f"limit of {limit} s"))
 
     async def _rest(self) -> float | None:
         """Nothing to do: clean up once per quiet spell, and leave when it lasts."""
@@ -338,13 +338,21 @@ class Loop:
             waits.append(system)
         quiet_for = self._clock() - self._last_activity
         if self._turn_running:
-            limit = self._settings.session.limits.turn_seconds
-            waits += [1.0] if limit is not None else []
+            waits += [1.0] if self._turn_seconds is not None else []
         else:
             idle_exit = self._settings.idle_exit_seconds
             waits += [idle_exit - quiet_for] if idle_exit > 0 else []
             waits += [CLEAN_AFTER_SECONDS - quiet_for] if self._clean_wanted else []
         return max(min(waits), 0.0)
+
+    @property
+    def _turn_seconds(self) -> float | None:
+        """The session's limit, or the shorter one of the group (R-332)."""
+        limits = (
+            self._settings.session.limits.turn_seconds,
+            self._settings.config.max_turn_seconds,
+        )
+        return min((limit for limit in limits if limit), default=None)
 
     @property
     def _turn_running(self) -> bool:

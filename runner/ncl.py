@@ -10,31 +10,42 @@ from collections.abc import Sequence
 
 from contract.errors import BadContent, SchemaMismatch, SessionFileError
 from contract.layout import RunnerPaths
+from contract.ncl_answer import INVALID_ARGS, TRANSPORT_ERROR, Output, render, unanswered
+from contract.table import Look
 from runner.ncl_client.grammar import USAGE, parse_words
-from runner.ncl_client.render import UNANSWERED, Output, render
-from runner.ncl_client.transport import TimedOutError, ask_host
+from runner.ncl_client.transport import TIMEOUT_SECONDS, TimedOutError, ask_host
 
 
 def main(words: Sequence[str]) -> int:
     typed = parse_words(words)
     if typed.help:
         return _print(Output(USAGE))
+    if typed.problem:
+        return _print(unanswered(INVALID_ARGS, f"ncl: {typed.problem}", typed))
     if not typed.command:
-        return _print(Output(f"ncl: missing command\n{USAGE}", UNANSWERED, to_stderr=True))
+        return _print(unanswered(INVALID_ARGS, f"ncl: missing command\n{USAGE}", typed))
     try:
-        frame = ask_host(RunnerPaths.from_environment(os.environ), typed)
+        paths = RunnerPaths.from_environment(os.environ)
+        frame = ask_host(paths, typed, typed.seconds or TIMEOUT_SECONDS)
     except TimedOutError as error:
-        return _print(Output(f"ncl: {error}", UNANSWERED, to_stderr=True))
+        return _print(unanswered(TRANSPORT_ERROR, f"ncl: {error}", typed))
     except (SessionFileError, SchemaMismatch, BadContent) as error:
-        return _print(Output(f"ncl: cannot ask the host: {error}", UNANSWERED, to_stderr=True))
-    return _print(render(frame, as_json=typed.json))
+        text = f"ncl: cannot ask the host: {error}"
+        return _print(unanswered(TRANSPORT_ERROR, text, typed))
+    return _print(render(frame, typed, Look()))
 
 
 def _print(output: Output) -> int:
+    """Also to a reader that has gone away, and whatever the locale is."""
     stream = sys.stderr if output.to_stderr else sys.stdout
+    if output.nothing:
+        return output.status
     data = output.text.rstrip("\n") + "\n"
-    stream.buffer.write(data.encode("utf-8", "replace"))  # whatever the locale is
-    stream.buffer.flush()
+    try:
+        stream.buffer.write(data.encode("utf-8", "backslashreplace"))
+        stream.buffer.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # nothing is left to complain
     return output.status
 
 

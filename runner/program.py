@@ -125,7 +125,7 @@ async def _build(settings: Settings, store: Store, wakeup: Wakeup) -> Loop:
     registry = ProviderRegistry()
     current = CurrentTurn()
     heartbeat = Heartbeat(settings.paths.heartbeat, settings.session.heartbeat_seconds)
-    if settings.provider == SCRIPTED and "call" not in (settings.config.script or ""):
+    if settings.provider == SCRIPTED and not _script_calls_tools(settings):
         options = _options(settings, NoTools(), NoInstructions(), Nothing())
         provider = registry.create(settings.provider, options)
         return Loop(LoopParts(settings, store, provider, wakeup, heartbeat, current))
@@ -134,7 +134,7 @@ async def _build(settings: Settings, store: Store, wakeup: Wakeup) -> Loop:
 
     equipment = equip(settings, store, current, os.environ, _extra_directories())
     options = _options(settings, equipment.toolbox, equipment.instructions, equipment.desk)
-    options = replace(options, taint=current.taint)
+    options = replace(options, taint=current.taint, open_ends=equipment.open_ends)
     provider = registry.create(settings.provider, options)
     if (save := getattr(provider, "save_todo", None)) is not None:
         equipment.todo.save_with(save)
@@ -153,6 +153,11 @@ async def _build(settings: Settings, store: Store, wakeup: Wakeup) -> Loop:
             os.environ,
         )
     )
+
+
+def _script_calls_tools(settings: Settings) -> bool:
+    """Rather once too often: it only costs the time to start."""
+    return "call" in (settings.config.script or "")
 
 
 def _options(

@@ -213,6 +213,8 @@ def _attachment(file: Attachment, facts: PromptFacts) -> str:
     path = _inside(file.local_path)
     if path is not None:
         return f"[{kind}: {name} — saved to {facts.files_dir}/{attribute(str(path))}]"
+    if file.error:
+        return f"[{kind}: {name} — not available: {attribute(file.error)}]"
     if file.url:
         return f"[{kind}: {name} ({attribute(file.url)})]"
     return f"[{kind}: {name}]"

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from contract.address import AGENT_CHANNEL, Address
 from contract.inbound.row import InboundRow, MessageKind
 
+TURN_TAINT = "turn_taint"
+"""Key of ``session_state``: what the turn had seen when its last tool began, for programs that
+write rows themselves."""
 MAX_TAINT = 1000
 MAX_WORD = 100
 FILE = "file"

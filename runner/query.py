@@ -25,6 +25,7 @@ from runner.answer import (
     batch_taint,
     current_batch,
     notice_row,
+    sent_blocks,
     settled,
     trouble_row,
 )
@@ -46,6 +47,7 @@ from runner.providers.base import (
     Prompt,
     Result,
     Said,
+    Sent,
 )
 from runner.reply import Next
 from runner.store import CURRENT_BATCH, Store
@@ -241,6 +243,7 @@ class OpenQuery:
         if messages:
             await self._context.store.apply(Change(messages=messages))
             reached("runner.said")
+            self._query.note_sent(said.origin, sent_blocks(plan, messages))
 
     async def _on_result(self, result: Result) -> None:
         reached("runner.turn_done")
@@ -262,6 +265,8 @@ class OpenQuery:
             return
         await self._context.store.apply(_settling_change(answer, items, left))
         reached("runner.answered")
+        if result.origin is not None:
+            self._query.note_sent(result.origin, answer.sent)
         for ticket in covered:
             del self._tickets[ticket]
         self._turn_ended()
@@ -287,9 +292,10 @@ class OpenQuery:
         )
         plan = dispatched.plan
         messages = answer_rows(plan, items, utc_now(), Source(result.origin, result.taint))
+        sent = sent_blocks(plan, messages)
         if plan.next is Next.UNDELIVERABLE:
             messages += self._notice(UNDELIVERED_TEXT, routing)
-        return _Answer(messages, dispatched.nudge)
+        return _Answer(messages, dispatched.nudge, sent=sent)
 
     def _nudge(self, note: str, covered: list[int], items: tuple[Incoming, ...]) -> bool:
         """The rows stay open until the agent has answered once more (R-86)."""
@@ -362,6 +368,7 @@ class _Answer:
     messages: tuple[NewOutbound, ...] = ()
     nudge: str = ""
     start_anew: bool = False
+    sent: tuple[Sent, ...] = ()
 
 
 def _settling_change(

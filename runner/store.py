@@ -30,6 +30,7 @@ from runner.change import Change
 from runner.errors import GiveUpError
 from runner.lease import Lease
 from runner.log import fields
+from runner.provenance import TURN_TAINT
 from runner.reply import Reply, addressed
 
 _log = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class Store:
             released = out.release_stale_claims(self._lease.token)
             out.drop_settled_acks(pending)
             out.delete_state(CURRENT_BATCH)
+            out.delete_state(TURN_TAINT)
             out.clear_tool_in_flight(now)
             out.prune_usage(now)
             key = continuation_key(provider)

@@ -192,6 +192,16 @@ class InboundWriter:
         )
         return tuple(inbound_row(row) for row in rows)
 
+    def newest_task(self, series_id: str) -> InboundRow | None:
+        row = self._conn.execute(
+            """
+            SELECT * FROM messages_in
+            WHERE kind = 'task' AND (series_id = ? OR id = ?) ORDER BY seq DESC LIMIT 1
+            """,
+            (series_id, series_id),
+        ).fetchone()
+        return None if row is None else inbound_row(row)
+
     def cancel_task(self, row_id: str) -> bool:
         """Ends the row without a successor (H-250)."""
         return self._changed(

@@ -17,7 +17,10 @@ class ErrorCode(StrEnum):
     INVALID_ARGS = "invalid-args"
     HANDLER_ERROR = "handler-error"
     TRANSPORT_ERROR = "transport-error"
+    NOT_FOUND = "not-found"
+    APPROVAL_PENDING = "approval-pending"
     PERMISSION_DENIED = "permission-denied"
+    FORBIDDEN = "forbidden"
 
 
 class BadFrameError(Exception):
@@ -26,11 +29,16 @@ class BadFrameError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One command with its flags; values of flags are text or true (N-7)."""
+    """One command with its flags; values of flags are text or true (N-7).
+
+    ``positionals`` are the words as they were typed (N-11); None: a client that sends only the
+    joined command.
+    """
 
     id: str
     command: str
     args: Mapping[str, str | bool] = field(default_factory=dict)
+    positionals: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,13 @@ Response = Success | Failure
 
 
 def dump_request(request: Request) -> bytes:
-    frame = {"id": request.id, "command": request.command, "args": dict(request.args)}
+    frame: dict[str, object] = {
+        "id": request.id,
+        "command": request.command,
+        "args": dict(request.args),
+    }
+    if request.positionals is not None:
+        frame["positionals"] = list(request.positionals)
     return json.dumps(frame).encode() + b"\n"
 
 
@@ -65,17 +79,31 @@ def parse_request(line: bytes) -> Request:
     if not isinstance(args, dict):
         raise BadFrameError("bad frame: args must be an object")
     flags = {key: value for key, value in args.items() if isinstance(value, str | bool)}
-    return Request(request_id, command, flags)
+    return Request(request_id, command, flags, parse_positionals(frame.get("positionals")))
+
+
+def parse_positionals(value: object) -> tuple[str, ...] | None:
+    """None for what is no list of texts: the command's name then has to do."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        return None
+    return tuple(value)
 
 
 def dump_response(response: Response) -> bytes:
+    """Whatever text is in there: what UTF-8 cannot say is replaced."""
+    text = json.dumps(response_frame(response), ensure_ascii=False)
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+def response_frame(response: Response) -> dict[str, object]:
+    """N-14, as JSON's values."""
     frame: dict[str, object] = {"id": response.id}
     match response:
         case Success(data=data):
             frame |= {"ok": True, "data": data}
         case Failure(code=code, message=message):
             frame |= {"ok": False, "error": {"code": code, "message": message}}
-    return json.dumps(frame, ensure_ascii=False).encode() + b"\n"
+    return frame
 
 
 def parse_response(line: bytes) -> Response:

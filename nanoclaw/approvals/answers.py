@@ -6,7 +6,7 @@ Called by the router for buttons and typed answers, later by the administration.
 import sqlite3
 from datetime import datetime
 
-from nanoclaw.approvals import channels, questions, requests, senders
+from nanoclaw.approvals import channels, closed, questions, requests, senders
 from nanoclaw.approvals.clicks import Answerer, Click
 from nanoclaw.events import ActionOutcome, ActionResult
 
@@ -15,6 +15,7 @@ ANSWERERS: tuple[Answerer, ...] = (
     questions.answer,
     senders.answer,
     channels.answer,
+    closed.answer,
 )
 
 

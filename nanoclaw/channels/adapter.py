@@ -204,8 +204,11 @@ class Reacts(Protocol):
 
 @runtime_checkable
 class ResolvesCards(Protocol):
-    def resolve_card(self, platform_id: str, message_id: str, result: ActionResult) -> None:
-        """Replaces a question by its outcome (C-66); idempotent."""
+    def resolve_card(self, platform_id: str, message_id: str, text: str) -> None:
+        """Shows a question as over: ``text`` instead of its buttons (C-66); idempotent.
+
+        For cards that ended elsewhere; the adapter itself does it after a press.
+        """
 
 
 @runtime_checkable

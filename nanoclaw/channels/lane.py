@@ -70,6 +70,7 @@ class Lane:
                         self.chat[0],
                         self.chat[1],
                         doubtful=job.doubtful and index == job.index,
+                        uncertain_policy=job.frame.uncertain_policy,
                     )
                 )
                 job.under_way += 1

@@ -228,7 +228,7 @@ class Outbox:
             return False
         failure = revision
         if failure.failure is FailureClass.UNCERTAIN and not holds_uncertain(
-            self._parts.capabilities
+            self._parts.capabilities, job.frame.uncertain_policy
         ):
             # Our own retry resolves it: by key, by asking, or by the policy to repeat.
             failure = ChannelFailure(FailureClass.TRANSIENT, failure.detail)

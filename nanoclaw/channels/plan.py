@@ -198,7 +198,7 @@ def _card_text(content: CardOut) -> str:
     lines += [
         f"{action.label}: {action.url}"
         for action in card.actions
-        if action.url.startswith("https://")
+        if action.label and action.url.startswith("https://")
     ]
     return "\n".join(line for line in lines if line) or content.fallback_text
 

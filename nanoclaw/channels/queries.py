@@ -1,7 +1,7 @@
-"""Requests of other processes that are not messages: names, direct chats, typing (C section 1.6).
+"""Requests of other processes that send no message (C section 1.6).
 
-Given by the worker; answered from the pool, because each is a platform call. What the adapter
-does not offer is refused with a reason.
+Names, direct chats, typing, cards that are over. Given by the worker; answered from the pool,
+because each is a platform call. What the adapter does not offer is refused with a reason.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from nanoclaw.channels.adapter import (
     Channel,
     ListsConversations,
     OpensDirectChats,
+    ResolvesCards,
     ResolvesNames,
     ShowsTyping,
     Subscribes,
@@ -23,6 +24,7 @@ from nanoclaw.events import (
     Ok,
     OpenDm,
     Refused,
+    ResolveCard,
     Resolved,
     ResolveName,
     SetTyping,
@@ -33,6 +35,7 @@ from nanoclaw.link import Peer
 from nanoclaw.reactor import Reactor
 
 Call = Callable[[], Frame]
+Query = OpenDm | ResolveName | SyncConversations | Subscribe | ResolveCard
 
 
 class Queries:
@@ -46,7 +49,7 @@ class Queries:
 
     def handle(self, peer: Peer, request_id: int, body: Frame) -> bool:
         """False if this is no query."""
-        if not isinstance(body, OpenDm | ResolveName | SyncConversations | Subscribe):
+        if not isinstance(body, Query):
             return False
         call = self._call(body)
         if call is None:
@@ -62,10 +65,20 @@ class Queries:
                 lambda: self._quietly(lambda: adapter.set_typing(body.platform_id, body.thread_id))
             )
 
-    def _call(self, body: OpenDm | ResolveName | SyncConversations | Subscribe) -> Call | None:
+    def subscribe(self, body: Subscribe) -> None:
+        """As a hint: whoever sends it does not wait for an answer (H-95)."""
         adapter = self._adapter
-        if isinstance(body, OpenDm) and isinstance(adapter, OpensDirectChats):
-            return lambda: Resolved(adapter.open_dm(body.handle))
+        if isinstance(adapter, Subscribes):
+            self._pool.put(
+                lambda: self._quietly(lambda: adapter.subscribe(body.platform_id, body.thread_id))
+            )
+
+    def _call(self, body: Query) -> Call | None:
+        adapter = self._adapter
+        if isinstance(body, OpenDm):
+            return _open_dm(adapter, body.handle)
+        if isinstance(body, ResolveCard) and isinstance(adapter, ResolvesCards):
+            return lambda: _resolve_card(adapter, body)
         if isinstance(body, ResolveName) and isinstance(adapter, ResolvesNames):
             return lambda: Resolved(adapter.resolve_name(body.platform_id))
         if isinstance(body, SyncConversations) and isinstance(adapter, ListsConversations):
@@ -85,7 +98,19 @@ class Queries:
         try:
             self._guard(call, FailureClass.TRANSIENT)
         except ChannelFailure:
-            return  # typing is decoration; it never disturbs anything
+            return  # such a hint is decoration; it never disturbs anything
+
+
+def _open_dm(adapter: Channel, handle: str) -> Call:
+    """Where nothing has to be opened, the handle itself is the chat's id (H-206)."""
+    if isinstance(adapter, OpensDirectChats):
+        return lambda: Resolved(adapter.open_dm(handle))
+    return lambda: Resolved(handle)
+
+
+def _resolve_card(adapter: ResolvesCards, body: ResolveCard) -> Frame:
+    adapter.resolve_card(body.platform_id, body.message_id, body.text)
+    return Ok()
 
 
 def _subscribe(adapter: Subscribes, body: Subscribe) -> Frame:

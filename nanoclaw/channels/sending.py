@@ -41,6 +41,8 @@ class Step:
     thread_id: str | None
     doubtful: bool = False
     """It was tried before, and nobody knows whether it arrived."""
+    uncertain_policy: UncertainPolicy | None = None
+    """Instead of the channel's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class Sending:
                 return answer
             if isinstance(answer, NotSent):
                 return None
-        if holds_uncertain(capabilities):
+        if holds_uncertain(capabilities, step.uncertain_policy):
             raise ChannelFailure(FailureClass.UNCERTAIN, "nobody knows whether the message arrived")
         return None
 
@@ -153,9 +155,12 @@ class Sending:
         return adapter.deliver(step.platform_id, step.thread_id, part)
 
 
-def holds_uncertain(capabilities: Capabilities) -> bool:
-    """Whether a message of unknown fate is shown to the owner instead of being repeated."""
+def holds_uncertain(capabilities: Capabilities, policy: UncertainPolicy | None) -> bool:
+    """Whether a message of unknown fate is shown to the owner instead of being repeated.
+
+    ``policy`` is what the chat's wiring says; None: the channel decides (P-7).
+    """
     return (
         capabilities.idempotent_send is not IdempotentSend.KEY
-        and capabilities.uncertain_policy is UncertainPolicy.HOLD
+        and (policy or capabilities.uncertain_policy) is UncertainPolicy.HOLD
     )

@@ -2,7 +2,8 @@
 
 ``spool/in`` holds what came from the platform, ``spool/out`` what goes there. A frame names a
 file, its size and its hash; the receiver opens it beneath the folder without following links and
-believes nothing else. Leftovers are swept after a day.
+believes nothing else. Leftovers are swept after a day, those on their way out after a week: their
+message may wait a day for a person and another one for its channel.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from contract.ids import new_id
 from nanoclaw.errors import ChannelError
 
 KEPT_FOR = timedelta(hours=24)
+OUT_KEPT_FOR = timedelta(days=7)
 _CHUNK_BYTES = 1024 * 1024
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -101,10 +103,19 @@ def remove_outbound(folder: Path, names: Iterable[str]) -> None:
 
 def sweep_spool(folder: Path, now: datetime) -> int:
     """Removes leftovers of crashes; returns how many."""
-    oldest = (now - KEPT_FOR).timestamp()
     removed = 0
-    for path in (folder / "spool").glob("*/*"):
-        if path.lstat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
-            removed += 1
+    for name, kept_for in (("in", KEPT_FOR), ("out", OUT_KEPT_FOR)):
+        oldest = (now - kept_for).timestamp()
+        for path in (folder / "spool" / name).glob("*"):
+            removed += _remove_if_older(path, oldest)
     return removed
+
+
+def _remove_if_older(path: Path, oldest: float) -> int:
+    try:
+        if path.lstat().st_mtime >= oldest:
+            return 0
+        path.unlink()
+    except FileNotFoundError:
+        return 0  # the delivery process removes what it put there
+    return 1

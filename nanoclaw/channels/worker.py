@@ -37,7 +37,15 @@ from nanoclaw.channels.spool import open_spool, remove_outbound, sweep_spool
 from nanoclaw.channels.state_file import ChannelState, ConnectionState, StateFile
 from nanoclaw.channels.watchdog import Watchdog, WatchdogParts
 from nanoclaw.errors import ChannelError, ConfigError
-from nanoclaw.events import Deliver, DeliveryStatus, FailureClass, Frame, Hello, SetTyping
+from nanoclaw.events import (
+    Deliver,
+    DeliveryStatus,
+    FailureClass,
+    Frame,
+    Hello,
+    SetTyping,
+    Subscribe,
+)
 from nanoclaw.link import FrameClient, FrameServer, Peer, QuietHandler
 from nanoclaw.paths import HostPaths, make_private_folder
 from nanoclaw.reactor import Reactor
@@ -164,8 +172,14 @@ class Worker(QuietHandler):
             super().on_request(peer, request_id, body)
 
     def on_notice(self, peer: Peer, body: Frame) -> None:
+        self.on_hint(body)
+
+    def on_hint(self, body: Frame) -> None:
+        """From delivery or from the router: decoration, or something to be done if possible."""
         if isinstance(body, SetTyping):
             self._queries.set_typing(body)
+        elif isinstance(body, Subscribe):
+            self._queries.subscribe(body)
 
     def _make_outbox(self) -> Outbox:
         spec = self._spec
@@ -268,7 +282,7 @@ class Worker(QuietHandler):
 
 
 class _RouterSide(QuietHandler):
-    """Tells the pump whether the router is there."""
+    """Tells the pump whether the router is there; passes its hints on."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -278,3 +292,6 @@ class _RouterSide(QuietHandler):
 
     def on_close(self, peer: Peer) -> None:
         self._worker.pump.disconnected()
+
+    def on_notice(self, peer: Peer, body: Frame) -> None:
+        self._worker.on_hint(body)

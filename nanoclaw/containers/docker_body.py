@@ -44,7 +44,7 @@ def container_body(spec: ContainerSpec) -> Body:
         "HostConfig": {
             **_hardening(),
             **_limits(spec.limits),
-            "Mounts": [_mount(mount) for mount in spec.mounts],
+            "Mounts": [_mount(mount) for mount in (*spec.mounts, *spec.extra_mounts)],
             "Tmpfs": {tmpfs.target: _tmpfs(tmpfs) for tmpfs in spec.tmpfs},
             "LogConfig": {
                 "Type": "json-file",

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from contract.clock import utc_now
 from nanoclaw.containers.docker_body import compile_body, container_body, found_in, run_state
-from nanoclaw.containers.engine_ping import ping, version_pair
+from nanoclaw.containers.engine_ping import has_name, ping, version_pair
 from nanoclaw.containers.runtime import (
     Died,
     EngineDown,
@@ -171,10 +171,17 @@ class DockerRuntime:
     # --- images -----------------------------------------------------------------------------------
 
     def find_image(self, label: str) -> str | None:
-        """Id of an image that carries the label ``name=value``."""
+        """Id of an image with a name that carries the label ``name=value``."""
         with _translated():
             images = self._api().images(filters={"label": [label]})
-        return str(images[0]["Id"]) if images else None
+        return next((str(image["Id"]) for image in images if has_name(image)), None)
+
+    def prune_images(self, label: str) -> None:
+        """Removes what builds have left: images without a name that carry the label."""
+        with _translated():
+            self._api().prune_images(  # type: ignore[no-untyped-call]  # as above
+                filters={"dangling": True, "label": [label]}
+            )
 
     def find_image_by_name(self, name: str) -> str | None:
         with _translated():

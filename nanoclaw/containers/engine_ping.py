@@ -7,6 +7,7 @@ request at a time, always with a time limit. Other addresses than unix and tcp n
 
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +17,8 @@ PING_SECONDS = 2.0
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 PLAIN_PORT = 2375
 OK, NOT_FOUND = 200, 404
+NAMELESS = "<none>:<none>"
+"""How older engines write "no name"."""
 OLDEST_API = (1, 41)
 """The first version with everything we use, of Docker 20.10."""
 
@@ -40,14 +43,23 @@ def ping(address: str, *, seconds: float = PING_SECONDS) -> EnginePing:
 
 
 def find_image(address: str, label: str, *, seconds: float = PING_SECONDS) -> str | None:
-    """Id of an image that carries the label ``name=value``; raises EngineDown."""
+    """Id of an image with a name that carries the label ``name=value``; raises EngineDown.
+
+    A build that failed leaves its last step behind: without a name, and with inherited labels.
+    """
     filters = json.dumps({"label": [label]})
     answer = _get(address, f"/images/json?filters={quote(filters)}", seconds)
     images = _parsed(answer, address)
     for image in images if isinstance(images, list) else ():
-        if isinstance(image, dict) and isinstance(image.get("Id"), str):
+        if isinstance(image, dict) and isinstance(image.get("Id"), str) and has_name(image):
             return str(image["Id"])
     return None
+
+
+def has_name(image: Mapping[str, object]) -> bool:
+    """Whether an entry of the engine's list is an image that somebody has named."""
+    tags = image.get("RepoTags")
+    return isinstance(tags, list) and any(tag != NAMELESS for tag in tags)
 
 
 def find_image_by_name(address: str, name: str, *, seconds: float = PING_SECONDS) -> str | None:

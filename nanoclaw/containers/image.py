@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 from nanoclaw.config import HostConfig
 from nanoclaw.containers.build_network import BuildNetwork
-from nanoclaw.containers.recipe import BUILD_LABEL, Recipe, read_recipe, repository
+from nanoclaw.containers.recipe import BUILD_LABEL, HASH_LENGTH, Recipe, read_recipe, repository
 from nanoclaw.errors import ContainerError
 
 if TYPE_CHECKING:
-    from nanoclaw.containers.docker_runtime import DockerRuntime
+    from nanoclaw.containers.docker_runtime import BuildOrder, DockerRuntime
 
 CERTIFICATE_NAME = "host-ca.pem"
 MAX_LINE = 200
 _STEP = re.compile(r"Step (\d+)/(\d+) :")
 _LAST_LINES = 8
+_OF_ONE_GROUP = re.compile(rf".+-[0-9a-f]{{{HASH_LENGTH}}}")
 STEP_OF_BASE = 2
 """The first is the argument that names it, the second is FROM."""
 
@@ -105,6 +106,17 @@ def _build(
         labels={BUILD_LABEL: recipe.hash},
         arguments={**recipe.arguments, **network.arguments},
     )
+    read_build(engine, order, recipe.arguments["BASE"], on_progress)
+    image_id = engine.find_image(recipe.label)
+    if image_id is None:
+        raise ContainerError("the build ended without an image; see logs/build.log")
+    return image_id
+
+
+def read_build(
+    engine: "DockerRuntime", order: "BuildOrder", base: str, on_progress: OnProgress
+) -> None:
+    """Follows one build to its end. Raises ContainerError with what went wrong and where."""
     step, steps, last = 0, 0, list[str]()
     try:
         for line in _lines(engine.build(order)):
@@ -114,12 +126,8 @@ def _build(
             last = [*last[1 - _LAST_LINES :], line]
             on_progress(Progress(line, step, steps))
     except _BuildStepError as error:
-        base = recipe.arguments["BASE"] if step <= STEP_OF_BASE else ""
-        raise ContainerError(_explained(str(error), last, base)) from error
-    image_id = engine.find_image(recipe.label)
-    if image_id is None:
-        raise ContainerError("the build ended without an image; see logs/build.log")
-    return image_id
+        missing = base if step <= STEP_OF_BASE else ""
+        raise ContainerError(_explained(str(error), last, missing)) from error
 
 
 def build_context(recipe: Recipe, network: BuildNetwork) -> io.BytesIO:
@@ -127,6 +135,11 @@ def build_context(recipe: Recipe, network: BuildNetwork) -> io.BytesIO:
     files = dict(recipe.files)
     if network.certificates is not None:
         files[CERTIFICATE_NAME] = network.certificates.read_bytes()
+    return packed(files)
+
+
+def packed(files: Mapping[str, bytes]) -> io.BytesIO:
+    """A tar file of plain files."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as tar:
         for name, content in sorted(files.items()):
@@ -165,7 +178,11 @@ def _explained(failure: str, last: list[str], missing_base: str) -> str:
 
 
 def _forget_older(engine: "DockerRuntime", name: str, keep: str) -> None:
-    """Takes our name off images of older recipes; those in use by a container stay."""
+    """Takes our name off images of older recipes; those in use by a container stay.
+
+    Images of single groups have names of another form (``group_image``) and are not meant.
+    """
     for tag in engine.tags_of(name):
-        if tag.rpartition(":")[2] not in (keep, "latest"):
+        version = tag.rpartition(":")[2]
+        if version not in (keep, "latest") and not _OF_ONE_GROUP.fullmatch(version):
             engine.untag_image(tag)

@@ -6,11 +6,9 @@ comes last. Nothing here is ever read back by the host (H-172).
 """
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from contract import layout
-from contract.address import NOWHERE, Address, Destination, DestinationType
 from contract.config import (
     DEFAULT_HEARTBEAT_SECONDS,
     DEFAULT_MESSAGES_PER_PROMPT,
@@ -30,9 +28,11 @@ from nanoclaw.containers.instructions import (
     write_composition,
 )
 from nanoclaw.containers.spec import decide_limits, session_limits
-from nanoclaw.db import agent_groups, destinations, messaging_groups
-from nanoclaw.model import AgentGroup, ContainerConfig, DestinationRow, Session, TargetType
+from nanoclaw.model import AgentGroup, ContainerConfig, Session
+from nanoclaw.sessions.destinations import destinations_of, own_address, project
 from nanoclaw.sessions.folder import SessionFolder
+
+DEFAULT_WEB_TOOLS = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def session_config(facts: StartFacts) -> SessionConfig:
 
 
 def runner_config(facts: StartFacts) -> RunnerConfig:
-    """``in/container.json``: the group's configuration (H-173)."""
+    """``in/container.json``: the group's configuration (H-173, R-332)."""
     config = facts.config
     skills = selected_skills(config)
     return RunnerConfig(
@@ -111,55 +111,26 @@ def runner_config(facts: StartFacts) -> RunnerConfig:
         skills="all" if skills is None else skills,
         model=config.model,
         effort=config.effort,
+        idle_exit_seconds=idle_exit_seconds(facts),
         script=config.script,
+        fallback_model=config.fallback_model,
+        max_turn_seconds=config.max_turn_seconds,
+        max_cost_per_turn_usd=config.max_cost_per_turn_usd,
+        max_cost_per_day_usd=config.max_cost_per_day_usd,
+        native_attachments=config.native_attachments,
+        compat=config.compat,
+        prices=config.prices,
+        web_tools=config.web_tools or DEFAULT_WEB_TOOLS,
+        tool_timeouts=config.tool_timeouts,
+        disabled_tools=config.disabled_tools,
     )
 
 
 def materialize(conn: sqlite3.Connection, folder: SessionFolder, facts: StartFacts) -> None:
     """Everything a runner reads. Raises SessionFileError and OSError; safe to repeat."""
-    targets = tuple(_destinations(conn, facts.group.id))
-    own_chat = _own_chat(conn, facts.session)
+    targets = tuple(destinations_of(conn, facts.group.id))
     with open_inbound(folder.inbound_db) as writer:
-        writer.replace_destinations(targets)
-        writer.set_session_routing(own_chat)
+        project(writer, targets, own_address(conn, facts.session, targets, writer))
     write_file(folder.in_dir / layout.CONTAINER_JSON, dump_config(runner_config(facts)))
     write_composition(folder.in_dir, compose(facts.config, content_folder()))
     write_file(folder.in_dir / layout.SESSION_JSON, dump_config(session_config(facts)))
-
-
-def _own_chat(conn: sqlite3.Connection, session: Session) -> Address:
-    """Where the session's answers go by default (H-49)."""
-    if session.messaging_group_id is None:
-        return NOWHERE
-    chat = messaging_groups.get(conn, session.messaging_group_id)
-    if chat is None:
-        return NOWHERE
-    return Address(chat.channel_type, chat.platform_id, session.thread_id)
-
-
-def _destinations(conn: sqlite3.Connection, agent_group_id: str) -> Iterator[Destination]:
-    """The agent's permitted targets; those whose target is gone are left out (H-50)."""
-    for row in destinations.of_agent_group(conn, agent_group_id):
-        destination = _destination(conn, row)
-        if destination is not None:
-            yield destination
-
-
-def _destination(conn: sqlite3.Connection, row: DestinationRow) -> Destination | None:
-    if row.target_type is TargetType.AGENT:
-        group = agent_groups.get(conn, row.target_id)
-        if group is None:
-            return None
-        return Destination(
-            row.local_name, group.name, DestinationType.AGENT, agent_group_id=group.id
-        )
-    chat = messaging_groups.get(conn, row.target_id)
-    if chat is None:
-        return None
-    return Destination(
-        row.local_name,
-        chat.name or row.local_name,
-        DestinationType.CHANNEL,
-        channel_type=chat.channel_type,
-        platform_id=chat.platform_id,
-    )

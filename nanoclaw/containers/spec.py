@@ -5,11 +5,13 @@ stands here and in ``docker_body``. Nothing is ever mounted inside a writable mo
 nested read-only file falls off when the host replaces it (design section 3).
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from contract import layout
 from contract.config import SessionLimits
+from nanoclaw.errors import ConfigError
 from nanoclaw.model import AgentGroup, ContainerConfig, Session
 
 INSTALL_LABEL = "nanoclaw-install"
@@ -34,6 +36,7 @@ TMP_BYTES = 256 * MIB
 RUN_BYTES = 16 * MIB
 STOP_SECONDS = 10
 """The runner needs up to eight for an orderly end (R-4)."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class ContainerSpec:
     labels: tuple[tuple[str, str], ...]
     limits: Limits
     log_file: Path
+    extra_mounts: tuple[Mount, ...] = ()
+    """Folders of the operator's own: never handed over, never counted."""
     stop_seconds: int = STOP_SECONDS
 
     def source_of(self, target: str) -> Path | None:
@@ -115,6 +120,7 @@ class SpecFacts:
     group: AgentGroup
     config: ContainerConfig
     image: str
+    """The group's own or that of all, as ``group_image.choose_image`` says."""
     lease: int
     runtime_version: str
     folders: Folders
@@ -122,6 +128,7 @@ class SpecFacts:
     timezone: str
     passed_on: tuple[tuple[str, str], ...] = ()
     """Variables of the host that a runner must see too, for tests and diagnosis."""
+    extra_mounts: tuple[Mount, ...] = ()
 
 
 def decide_user(host_uid: int, host_gid: int) -> UserMapping:
@@ -152,15 +159,21 @@ def session_limits(limits: Limits, config: ContainerConfig) -> SessionLimits:
 
 
 def container_name(slug: str, session_id: str) -> str:
-    """Fixed per session, so that a second container for it collides (W-34)."""
-    return f"nanoclaw-{slug}-{session_id}"
+    """Fixed per session, so that a second container for it collides (W-34).
+
+    Raises ConfigError for what is no name, before any runtime hears of it (H-157).
+    """
+    name = f"nanoclaw-{slug}-{session_id}"
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"session id {session_id[:100]!r} cannot be part of a container's name")
+    return name
 
 
 def build_spec(facts: SpecFacts) -> ContainerSpec:
     """The container of one session."""
     return ContainerSpec(
         name=container_name(facts.slug, facts.session.id),
-        image=facts.config.image_tag or facts.image,
+        image=facts.image,
         user=facts.user,
         environment=_environment(facts),
         mounts=_mounts(facts.folders),
@@ -177,6 +190,7 @@ def build_spec(facts: SpecFacts) -> ContainerSpec:
         ),
         limits=decide_limits(facts.config),
         log_file=facts.folders.log_file,
+        extra_mounts=facts.extra_mounts,
     )
 
 

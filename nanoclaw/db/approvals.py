@@ -20,11 +20,16 @@ class ApprovalStatus(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A request and how far it got. ``platform_message_id`` is the card's, once it was sent."""
+    """A request and how far it got. Where its cards are stands in ``card_copies``.
+
+    ``payload_hash`` None: a row of the earlier program, which nobody can approve any more.
+    ``requested_by`` is ``agent:<group id>``, a user id or ``host``.
+    """
 
     approval_id: str
     request_id: str
@@ -39,10 +44,12 @@ class Approval:
     expires_at: datetime | None = None
     status: ApprovalStatus = ApprovalStatus.PENDING
     title: str = ""
+    question: str = ""
     options_json: str = "[]"
     card_state: CardState = CardState.CREATED
     approver_user_id: str | None = None
     payload_hash: str | None = None
+    requested_by: str = ""
     decided_by: str | None = None
     decided_at: datetime | None = None
 
@@ -54,9 +61,10 @@ def insert(conn: sqlite3.Connection, approval: Approval) -> bool:
             conn,
             "INSERT INTO pending_approvals (approval_id, session_id, request_id, action, payload,"
             " created_at, agent_group_id, channel_type, platform_id, platform_message_id,"
-            " expires_at, status, title, options_json, card_state, approver_user_id, payload_hash)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (approval_id) DO NOTHING",
+            " expires_at, status, title, question, options_json, card_state, approver_user_id,"
+            " payload_hash, requested_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
             (
                 approval.approval_id,
                 approval.session_id,
@@ -71,10 +79,12 @@ def insert(conn: sqlite3.Connection, approval: Approval) -> bool:
                 text_of(approval.expires_at),
                 approval.status,
                 approval.title,
+                approval.question,
                 approval.options_json,
                 approval.card_state,
                 approval.approver_user_id,
                 approval.payload_hash,
+                approval.requested_by,
             ),
         )
     )
@@ -82,7 +92,38 @@ def insert(conn: sqlite3.Connection, approval: Approval) -> bool:
 
 def get(conn: sqlite3.Connection, approval_id: str) -> Approval | None:
     return one(
-        conn, _approval_of, "SELECT * FROM pending_approvals WHERE approval_id = ?", (approval_id,)
+        conn, approval_of, "SELECT * FROM pending_approvals WHERE approval_id = ?", (approval_id,)
+    )
+
+
+def find_request(conn: sqlite3.Connection, request_id: str) -> Approval | None:
+    """By what the requester calls it."""
+    return one(
+        conn,
+        approval_of,
+        "SELECT * FROM pending_approvals INDEXED BY pending_approvals_request"
+        " WHERE request_id = ? AND payload_hash IS NOT NULL",
+        (request_id,),
+    )
+
+
+def count_pending(conn: sqlite3.Connection, agent_group_id: str) -> int:
+    row = conn.execute(
+        "SELECT count(*) FROM pending_approvals INDEXED BY pending_approvals_group"
+        " WHERE agent_group_id = ? AND status = 'pending'",
+        (agent_group_id,),
+    ).fetchone()
+    return int(row[0])
+
+
+def with_new_card(conn: sqlite3.Connection, limit: int) -> list[Approval]:
+    """Those whose card is only written down, oldest first."""
+    return many(
+        conn,
+        approval_of,
+        "SELECT * FROM pending_approvals INDEXED BY pending_approvals_created"
+        " WHERE status = 'pending' AND card_state = 'created' ORDER BY created_at LIMIT ?",
+        (limit,),
     )
 
 
@@ -90,7 +131,7 @@ def pending(conn: sqlite3.Connection) -> list[Approval]:
     """Oldest first."""
     return many(
         conn,
-        _approval_of,
+        approval_of,
         "SELECT * FROM pending_approvals WHERE status = 'pending' ORDER BY created_at",
     )
 
@@ -98,7 +139,7 @@ def pending(conn: sqlite3.Connection) -> list[Approval]:
 def of_action(conn: sqlite3.Connection, action: str, status: ApprovalStatus) -> list[Approval]:
     return many(
         conn,
-        _approval_of,
+        approval_of,
         "SELECT * FROM pending_approvals WHERE action = ? AND status = ? ORDER BY created_at",
         (action, status),
     )
@@ -108,17 +149,21 @@ def list_all(conn: sqlite3.Connection, limit: int) -> list[Approval]:
     """Newest first."""
     return many(
         conn,
-        _approval_of,
+        approval_of,
         "SELECT * FROM pending_approvals ORDER BY created_at DESC LIMIT ?",
         (limit,),
     )
 
 
-def mark_sent(conn: sqlite3.Connection, approval_id: str, platform_message_id: str | None) -> None:
-    conn.execute(
-        "UPDATE pending_approvals SET card_state = 'sent', platform_message_id = ?"
-        " WHERE approval_id = ? AND card_state = 'created'",
-        (platform_message_id, approval_id),
+def mark_sent(conn: sqlite3.Connection, approval_id: str, approver_user_id: str) -> bool:
+    """The card is on its way to this person. False: it was decided or expired meanwhile."""
+    return bool(
+        changed(
+            conn,
+            "UPDATE pending_approvals SET card_state = 'sent', approver_user_id = ?"
+            " WHERE approval_id = ? AND status = 'pending'",
+            (approver_user_id, approval_id),
+        )
     )
 
 
@@ -136,30 +181,48 @@ def decide(
     )
 
 
-def expire(conn: sqlite3.Connection, now: datetime) -> list[Approval]:
-    """Those that are too old now; each is returned once."""
+def expire(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Approval]:
+    """Some of those that are too old now; each is returned once."""
     rows = conn.execute(
-        "UPDATE pending_approvals SET status = 'expired', card_state = 'expired'"
-        " WHERE status = 'pending' AND expires_at <= ? RETURNING *",
-        (to_text(now),),
+        "UPDATE pending_approvals SET status = 'expired', card_state = 'expired', decided_at = ?1"
+        " WHERE approval_id IN (SELECT approval_id FROM pending_approvals"
+        " INDEXED BY pending_approvals_expiry WHERE status = 'pending' AND expires_at <= ?1"
+        " ORDER BY expires_at LIMIT ?2) RETURNING *",
+        (to_text(now), limit),
     ).fetchall()
-    return [_approval_of(row) for row in rows]
+    return [approval_of(row) for row in rows]
+
+
+def let_unbound_expire(conn: sqlite3.Connection, now: datetime) -> int:
+    """Requests of the earlier program, which nobody can approve any more, are too old now."""
+    return changed(
+        conn,
+        "UPDATE pending_approvals SET expires_at = ? WHERE status = 'pending'"
+        " AND payload_hash IS NULL",
+        (to_text(now),),
+    )
 
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
     row = conn.execute(
-        "SELECT min(expires_at) FROM pending_approvals WHERE status = 'pending'"
+        "SELECT min(expires_at) FROM pending_approvals INDEXED BY pending_approvals_expiry"
+        " WHERE status = 'pending'"
     ).fetchone()
     return parse_text(row[0])
 
 
-def delete(conn: sqlite3.Connection, approval_id: str) -> bool:
-    return bool(
-        changed(conn, "DELETE FROM pending_approvals WHERE approval_id = ?", (approval_id,))
+def prune(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
+    """Forgets ended requests of long ago; until then a late click is told what became of them."""
+    return changed(
+        conn,
+        "DELETE FROM pending_approvals WHERE approval_id IN (SELECT approval_id"
+        " FROM pending_approvals INDEXED BY pending_approvals_age"
+        " WHERE status <> 'pending' AND created_at < ? LIMIT ?)",
+        (to_text(before), limit),
     )
 
 
-def _approval_of(row: sqlite3.Row) -> Approval:
+def approval_of(row: sqlite3.Row) -> Approval:
     return Approval(
         approval_id=row["approval_id"],
         request_id=row["request_id"],
@@ -174,10 +237,12 @@ def _approval_of(row: sqlite3.Row) -> Approval:
         expires_at=parse_text(row["expires_at"]),
         status=word_of(ApprovalStatus, row["status"]) or ApprovalStatus.EXPIRED,
         title=row["title"],
+        question=row["question"],
         options_json=row["options_json"],
         card_state=CardState(row["card_state"]),
         approver_user_id=row["approver_user_id"],
         payload_hash=row["payload_hash"],
+        requested_by=row["requested_by"],
         decided_by=row["decided_by"],
         decided_at=parse_text(row["decided_at"]),
     )

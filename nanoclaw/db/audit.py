@@ -60,13 +60,13 @@ def append(conn: sqlite3.Connection, row: AuditRow) -> None:
 
 
 def last(conn: sqlite3.Connection) -> AuditRow | None:
-    return one(conn, _row_of, "SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
+    return one(conn, audit_row_of, "SELECT * FROM audit ORDER BY seq DESC LIMIT 1")
 
 
 def after(conn: sqlite3.Connection, seq: int, limit: int) -> list[AuditRow]:
     """In order, for walking the chain."""
     return many(
-        conn, _row_of, "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
+        conn, audit_row_of, "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit)
     )
 
 
@@ -74,18 +74,19 @@ def recent(conn: sqlite3.Connection, kind: str | None, limit: int) -> list[Audit
     """Newest first, of one kind or of all."""
     return many(
         conn,
-        _row_of,
+        audit_row_of,
         "SELECT * FROM audit WHERE ?1 IS NULL OR kind = ?1 ORDER BY seq DESC LIMIT ?2",
         (kind, limit),
     )
 
 
 def last_anchor(conn: sqlite3.Connection) -> AuditAnchor | None:
-    return one(
-        conn,
-        lambda row: AuditAnchor(row["seq"], row["hash"], time_of(row["at"]), row["archive"]),
-        "SELECT * FROM audit_anchors ORDER BY seq DESC LIMIT 1",
-    )
+    return one(conn, _anchor_of, "SELECT * FROM audit_anchors ORDER BY seq DESC LIMIT 1")
+
+
+def anchors(conn: sqlite3.Connection) -> list[AuditAnchor]:
+    """Oldest first: the files that hold the chain's beginning."""
+    return many(conn, _anchor_of, "SELECT * FROM audit_anchors ORDER BY seq")
 
 
 def archive(conn: sqlite3.Connection, anchor: AuditAnchor) -> int:
@@ -97,7 +98,7 @@ def archive(conn: sqlite3.Connection, anchor: AuditAnchor) -> int:
     return changed(conn, "DELETE FROM audit WHERE seq <= ?", (anchor.seq,))
 
 
-def _row_of(row: sqlite3.Row) -> AuditRow:
+def audit_row_of(row: sqlite3.Row) -> AuditRow:
     return AuditRow(
         seq=row["seq"],
         at=time_of(row["at"]),
@@ -110,3 +111,7 @@ def _row_of(row: sqlite3.Row) -> AuditRow:
         agent_group_id=row["agent_group_id"],
         session_id=row["session_id"],
     )
+
+
+def _anchor_of(row: sqlite3.Row) -> AuditAnchor:
+    return AuditAnchor(row["seq"], row["hash"], time_of(row["at"]), row["archive"])

@@ -14,6 +14,7 @@ from contract.clock import to_text
 from contract.config import AdditionalMount, McpServer
 from contract.errors import BadContent
 from contract.jsontext import dump, parse_value
+from contract.shape import Shape
 from nanoclaw.db.connection import joined
 from nanoclaw.db.rows import (
     UNSET,
@@ -60,6 +61,16 @@ class ContainerConfigChange:
     credential: str | Unset | None = UNSET
     taint_guard: bool | Unset = UNSET
     script: str | Unset | None = UNSET
+    agents_quota: int | Unset = UNSET
+    fallback_model: str | Unset | None = UNSET
+    max_cost_per_turn_usd: float | Unset | None = UNSET
+    max_cost_per_day_usd: float | Unset | None = UNSET
+    native_attachments: bool | Unset = UNSET
+    compat: Mapping[str, object] | Unset = UNSET
+    prices: Mapping[str, object] | Unset = UNSET
+    web_tools: str | Unset | None = UNSET
+    tool_timeouts: Mapping[str, float] | Unset = UNSET
+    disabled_tools: tuple[str, ...] | Unset = UNSET
 
 
 _SET = {
@@ -98,6 +109,22 @@ _SET = {
     "credential": "UPDATE container_configs SET credential = ? WHERE agent_group_id = ?",
     "taint_guard": "UPDATE container_configs SET taint_guard = ? WHERE agent_group_id = ?",
     "script": "UPDATE container_configs SET script = ? WHERE agent_group_id = ?",
+    "agents_quota": "UPDATE container_configs SET agents_quota = ? WHERE agent_group_id = ?",
+    "fallback_model": "UPDATE container_configs SET fallback_model = ? WHERE agent_group_id = ?",
+    "max_cost_per_turn_usd": (
+        "UPDATE container_configs SET max_cost_per_turn_usd = ? WHERE agent_group_id = ?"
+    ),
+    "max_cost_per_day_usd": (
+        "UPDATE container_configs SET max_cost_per_day_usd = ? WHERE agent_group_id = ?"
+    ),
+    "native_attachments": (
+        "UPDATE container_configs SET native_attachments = ? WHERE agent_group_id = ?"
+    ),
+    "compat": "UPDATE container_configs SET compat = ? WHERE agent_group_id = ?",
+    "prices": "UPDATE container_configs SET prices = ? WHERE agent_group_id = ?",
+    "web_tools": "UPDATE container_configs SET web_tools = ? WHERE agent_group_id = ?",
+    "tool_timeouts": "UPDATE container_configs SET tool_timeouts = ? WHERE agent_group_id = ?",
+    "disabled_tools": "UPDATE container_configs SET disabled_tools = ? WHERE agent_group_id = ?",
 }
 
 
@@ -143,10 +170,14 @@ def _stored(column: str, value: object) -> str | int | float | None:
     if column == "skills":
         return dump("all" if value is None else value)
     if isinstance(value, Mapping):
-        return dump({key: server.plain() for key, server in value.items()})
+        return dump({key: _plain(item) for key, item in value.items()})
     if isinstance(value, tuple):
-        return dump([item.plain() if isinstance(item, AdditionalMount) else item for item in value])
+        return dump([_plain(item) for item in value])
     return stored_value(column, value)
+
+
+def _plain(value: object) -> object:
+    return value.plain() if isinstance(value, Shape) else value
 
 
 def _config_of(row: sqlite3.Row) -> ContainerConfig:
@@ -178,6 +209,16 @@ def _config_of(row: sqlite3.Row) -> ContainerConfig:
         credential=row["credential"],
         taint_guard=bool(row["taint_guard"]),
         script=row["script"],
+        agents_quota=row["agents_quota"],
+        fallback_model=row["fallback_model"],
+        max_cost_per_turn_usd=row["max_cost_per_turn_usd"],
+        max_cost_per_day_usd=row["max_cost_per_day_usd"],
+        native_attachments=bool(row["native_attachments"]),
+        compat=_object(row["compat"]),
+        prices=_object(row["prices"]),
+        web_tools=row["web_tools"],
+        tool_timeouts=_seconds(row["tool_timeouts"]),
+        disabled_tools=_texts(row["disabled_tools"]),
     )
 
 
@@ -198,6 +239,19 @@ def _texts(text: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         return ()
     return tuple(item for item in value if isinstance(item, str))
+
+
+def _object(text: object) -> dict[str, object]:
+    value = _parsed(text)
+    return value if isinstance(value, dict) else {}
+
+
+def _seconds(text: object) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in _object(text).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _servers(text: object) -> dict[str, McpServer]:

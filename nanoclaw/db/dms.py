@@ -47,6 +47,11 @@ def forget(conn: sqlite3.Connection, user_id: str, channel_type: str) -> bool:
     )
 
 
+def forget_chat(conn: sqlite3.Connection, messaging_group_id: str) -> int:
+    """Everybody who was reached in this chat; how many."""
+    return changed(conn, "DELETE FROM user_dms WHERE messaging_group_id = ?", (messaging_group_id,))
+
+
 def list_all(conn: sqlite3.Connection) -> list[UserDm]:
     return many(conn, _dm_of, "SELECT * FROM user_dms ORDER BY user_id, channel_type")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.rows import many, time_of
+from nanoclaw.db.rows import changed, many, time_of
 
 DEFAULT_LIMIT = 50
 
@@ -77,6 +77,16 @@ def recent(conn: sqlite3.Connection, limit: int = DEFAULT_LIMIT) -> list[Dropped
         _sender_of,
         "SELECT * FROM dropped_messages ORDER BY last_seen DESC, rowid DESC LIMIT ?",
         (limit,),
+    )
+
+
+def delete_old(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
+    """Senders who have not tried since; at most ``limit`` of them."""
+    return changed(
+        conn,
+        "DELETE FROM dropped_messages WHERE rowid IN (SELECT rowid FROM dropped_messages"
+        " INDEXED BY dropped_messages_last_seen WHERE last_seen < ? LIMIT ?)",
+        (to_text(before), limit),
     )
 
 

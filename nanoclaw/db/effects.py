@@ -82,22 +82,36 @@ def record(conn: sqlite3.Connection, new: NewEffect) -> bool:
 
 
 def get(conn: sqlite3.Connection, effect_id: str) -> Effect | None:
-    return one(conn, _effect_of, "SELECT * FROM effects WHERE effect_id = ?", (effect_id,))
+    return one(conn, effect_of, "SELECT * FROM effects WHERE effect_id = ?", (effect_id,))
 
 
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Effect]:
+    """What can be carried out now, longest waiting first.
+
+    What a session's agent has asked for waits for everything it asked for before; sessions do not
+    wait for each other, and what a person has approved waits for nobody.
+    """
     return many(
         conn,
-        _effect_of,
-        "SELECT * FROM effects INDEXED BY effects_due"
-        " WHERE state = 'pending' AND next_attempt_at <= ? ORDER BY next_attempt_at LIMIT ?",
+        effect_of,
+        "SELECT * FROM effects AS one INDEXED BY effects_due"
+        " WHERE state = 'pending' AND next_attempt_at <= ? AND NOT EXISTS ("
+        "SELECT 1 FROM effects AS earlier INDEXED BY effects_open"
+        " WHERE earlier.state IN ('pending', 'running') AND earlier.approval_id IS NULL"
+        " AND earlier.session_id IS NOT NULL AND earlier.session_id = one.session_id"
+        " AND one.approval_id IS NULL AND earlier.rowid < one.rowid)"
+        " ORDER BY next_attempt_at, rowid LIMIT ?",
         (to_text(now), limit),
     )
 
 
-def next_attempt_at(conn: sqlite3.Connection) -> datetime | None:
+def next_attempt_at(conn: sqlite3.Connection, after: datetime) -> datetime | None:
+    """The next moment at which ``due`` may have more to say; whoever waits for an earlier one is
+    looked at when that one has ended."""
     row = conn.execute(
-        "SELECT min(next_attempt_at) FROM effects INDEXED BY effects_due WHERE state = 'pending'"
+        "SELECT min(next_attempt_at) FROM effects INDEXED BY effects_due"
+        " WHERE state = 'pending' AND next_attempt_at > ?",
+        (to_text(after),),
     ).fetchone()
     return parse_text(row[0])
 
@@ -114,11 +128,27 @@ def begin(conn: sqlite3.Connection, effect_id: str, now: datetime) -> bool:
     )
 
 
+def attempt_of(conn: sqlite3.Connection, effect_id: str) -> int | None:
+    """Which attempt is under way; None when none is."""
+    row = conn.execute(
+        "SELECT attempts FROM effects WHERE effect_id = ? AND state = 'running'", (effect_id,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def finish(conn: sqlite3.Connection, effect_id: str, result: str, now: datetime) -> None:
     conn.execute(
         "UPDATE effects SET state = 'done', result = ?, last_error = NULL, updated_at = ?"
         " WHERE effect_id = ? AND state = 'running'",
         (result, to_text(now), effect_id),
+    )
+
+
+def keep_result(conn: sqlite3.Connection, effect_id: str, result: str) -> None:
+    """In the transaction of the deed: if the effect is repeated, it is known to be done."""
+    conn.execute(
+        "UPDATE effects SET result = ? WHERE effect_id = ? AND state = 'running'",
+        (result, effect_id),
     )
 
 
@@ -149,7 +179,17 @@ def requeue_interrupted(conn: sqlite3.Connection) -> int:
     )
 
 
-def _effect_of(row: sqlite3.Row) -> Effect:
+def delete_ended(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
+    """Ended ones that nothing has changed since ``before``; at most ``limit`` of them."""
+    return changed(
+        conn,
+        "DELETE FROM effects WHERE rowid IN (SELECT rowid FROM effects INDEXED BY effects_ended"
+        " WHERE state IN ('done', 'failed') AND updated_at < ? LIMIT ?)",
+        (to_text(before), limit),
+    )
+
+
+def effect_of(row: sqlite3.Row) -> Effect:
     return Effect(
         effect_id=row["effect_id"],
         kind=row["kind"],

@@ -29,7 +29,7 @@ def insert(conn: sqlite3.Connection, new: NewInboundEvent) -> int | None:
     state = EventState.ROUTED if new.targets_json is None else EventState.COMMITTED
     rows = conn.execute(
         "INSERT INTO inbound_events (instance, event_key, received_at, state, outcome, reason,"
-        " event_json, targets_json) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        " event_json, targets_json, waits_for) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (instance, event_key) DO NOTHING RETURNING event_id",
         (
             new.instance,
@@ -40,6 +40,7 @@ def insert(conn: sqlite3.Connection, new: NewInboundEvent) -> int | None:
             new.reason,
             new.event_json,
             new.targets_json,
+            new.waits_for,
         ),
     ).fetchall()
     return int(rows[0][0]) if rows else None
@@ -55,17 +56,39 @@ def outcome_of(conn: sqlite3.Connection, instance: str, event_key: str) -> Store
 
 
 def get(conn: sqlite3.Connection, event_id: int) -> LoggedEvent | None:
-    return one(conn, _event_of, "SELECT * FROM inbound_events WHERE event_id = ?", (event_id,))
+    return one(conn, event_of, "SELECT * FROM inbound_events WHERE event_id = ?", (event_id,))
 
 
 def unrouted(conn: sqlite3.Connection, limit: int, *, after: int = 0) -> list[LoggedEvent]:
     """Entries behind id ``after`` whose rows may be missing in session files, oldest first."""
     return many(
         conn,
-        _event_of,
+        event_of,
         "SELECT * FROM inbound_events WHERE state = 'committed' AND event_id > ?"
         " ORDER BY event_id LIMIT ?",
         (after, limit),
+    )
+
+
+def held(conn: sqlite3.Connection, limit: int, *, after: int = 0) -> list[LoggedEvent]:
+    """Events behind id ``after`` that wait for somebody, or for the router after that."""
+    return many(
+        conn,
+        event_of,
+        "SELECT * FROM inbound_events WHERE event_id IN ("
+        "SELECT event_id FROM inbound_events INDEXED BY inbound_events_waiting"
+        " WHERE waits_for IS NOT NULL"
+        " UNION ALL SELECT event_id FROM inbound_events INDEXED BY inbound_events_released"
+        " WHERE released = 1) AND event_id > ? ORDER BY event_id LIMIT ?",
+        (after, limit),
+    )
+
+
+def keep_targets(conn: sqlite3.Connection, event_id: int, targets_json: str) -> None:
+    """Some rows are in their files; these are left."""
+    conn.execute(
+        "UPDATE inbound_events SET targets_json = ? WHERE event_id = ? AND state = 'committed'",
+        (targets_json, event_id),
     )
 
 
@@ -74,6 +97,80 @@ def mark_routed(conn: sqlite3.Connection, event_ids: Sequence[int]) -> None:
         "UPDATE inbound_events SET state = 'routed'"
         " WHERE event_id IN (SELECT value FROM json_each(?))",
         (id_list(event_ids),),
+    )
+
+
+# --- events that wait for a person ----------------------------------------------------------------
+
+
+def release(conn: sqlite3.Connection, waits_for: str) -> int:
+    """Somebody decided: the events that waited are decided anew by the router. How many.
+
+    Inside the decision's transaction; ring ROUTER afterwards. Repeating it changes nothing.
+    """
+    return changed(
+        conn,
+        "UPDATE inbound_events SET released = 1, waits_for = NULL WHERE waits_for = ?",
+        (waits_for,),
+    )
+
+
+def drop_held(conn: sqlite3.Connection, waits_for: str) -> int:
+    """Somebody refused, or nobody decided in time: forgets what the events said. How many."""
+    return changed(
+        conn,
+        "UPDATE inbound_events SET waits_for = NULL, event_json = NULL,"
+        " reason = 'nobody allowed it', outcome = iif(outcome = 'held', 'ignored', outcome)"
+        " WHERE waits_for = ?",
+        (waits_for,),
+    )
+
+
+def expire_held(conn: sqlite3.Connection, before: datetime) -> int:
+    """As ``drop_held``, for everything that came before; the net below the requests' own expiry."""
+    return changed(
+        conn,
+        "UPDATE inbound_events INDEXED BY inbound_events_waiting"
+        " SET waits_for = NULL, event_json = NULL,"
+        " reason = 'nobody decided in time', outcome = iif(outcome = 'held', 'ignored', outcome)"
+        " WHERE waits_for IS NOT NULL AND received_at < ?",
+        (to_text(before),),
+    )
+
+
+def count_waiting(conn: sqlite3.Connection, waits_for: str) -> int:
+    row = conn.execute(
+        "SELECT count(*) FROM inbound_events WHERE waits_for = ?", (waits_for,)
+    ).fetchone()
+    return int(row[0])
+
+
+def released(conn: sqlite3.Connection, limit: int) -> list[LoggedEvent]:
+    """Events that somebody has decided about and that are to be decided anew, oldest first."""
+    return many(
+        conn,
+        event_of,
+        "SELECT * FROM inbound_events INDEXED BY inbound_events_released"
+        " WHERE released = 1 ORDER BY event_id LIMIT ?",
+        (limit,),
+    )
+
+
+def decide_anew(conn: sqlite3.Connection, event_id: int, new: NewInboundEvent) -> None:
+    """What the second look at a released event has led to; key and time stay."""
+    state = EventState.ROUTED if new.targets_json is None else EventState.COMMITTED
+    conn.execute(
+        "UPDATE inbound_events SET released = 0, state = ?, outcome = ?, reason = ?,"
+        " event_json = ?, targets_json = ?, waits_for = ? WHERE event_id = ?",
+        (
+            state,
+            new.outcome,
+            new.reason,
+            new.event_json,
+            new.targets_json,
+            new.waits_for,
+            event_id,
+        ),
     )
 
 
@@ -87,7 +184,7 @@ def prune(conn: sqlite3.Connection, before: datetime, limit: int = 10_000) -> in
     )
 
 
-def _event_of(row: sqlite3.Row) -> LoggedEvent:
+def event_of(row: sqlite3.Row) -> LoggedEvent:
     return LoggedEvent(
         event_id=row["event_id"],
         instance=row["instance"],

@@ -68,6 +68,14 @@ def of_agent_group(conn: sqlite3.Connection, agent_group_id: str) -> list[Member
     )
 
 
+def groups_of(conn: sqlite3.Connection, user_id: str) -> frozenset[str]:
+    """Ids of the agent groups that the user is a member of by row."""
+    rows = conn.execute(
+        "SELECT agent_group_id FROM agent_group_members WHERE user_id = ?", (user_id,)
+    )
+    return frozenset(row[0] for row in rows)
+
+
 def list_all(conn: sqlite3.Connection) -> list[Member]:
     return many(conn, _member_of, "SELECT * FROM agent_group_members ORDER BY added_at, rowid")
 

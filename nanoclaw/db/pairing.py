@@ -25,7 +25,10 @@ class PairingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """``intent`` says what the chat becomes; the last four are known once it was used."""
+    """``intent`` says what the chat becomes; the last five are known once it was used.
+
+    ``created_by`` is the user who asked for the code.
+    """
 
     pairing_id: str
     instance: str
@@ -33,6 +36,7 @@ class Pairing:
     intent: str
     created_at: datetime
     expires_at: datetime
+    created_by: str | None = None
     state: PairingState = PairingState.PENDING
     wrong_tries: int = 0
     consumed_at: datetime | None = None
@@ -61,7 +65,7 @@ def create(conn: sqlite3.Connection, pairing: Pairing) -> None:
     )
     conn.execute(
         "INSERT INTO pairing_codes (pairing_id, instance, code_hash, intent, state, created_at,"
-        " expires_at) VALUES (?, ?, ?, ?, 'pending', ?, ?)",
+        " expires_at, created_by) VALUES (?, ?, ?, ?, 'pending', ?, ?, ?)",
         (
             pairing.pairing_id,
             pairing.instance,
@@ -69,6 +73,7 @@ def create(conn: sqlite3.Connection, pairing: Pairing) -> None:
             pairing.intent,
             to_text(pairing.created_at),
             to_text(pairing.expires_at),
+            pairing.created_by,
         ),
     )
 
@@ -150,6 +155,7 @@ def _pairing_of(row: sqlite3.Row) -> Pairing:
         intent=row["intent"],
         created_at=time_of(row["created_at"]),
         expires_at=time_of(row["expires_at"]),
+        created_by=row["created_by"],
         state=PairingState(row["state"]),
         wrong_tries=row["wrong_tries"],
         consumed_at=parse_text(row["consumed_at"]),

@@ -1,8 +1,8 @@
 """Statements on ``pending_questions``, and what a card of any kind looks like.
 
-Delivery stores a question when it sends the card, the router answers it; a question that nobody
-answers in time is ``expired``. A second insert of the same card is ignored, because delivery may
-repeat it.
+Delivery stores a question when it takes the agent's card in, the router answers it. The table
+holds open questions only: what became of the others stands in ``closed_cards``. A second insert
+of the same card is ignored, because delivery may repeat it.
 """
 
 import sqlite3
@@ -26,7 +26,10 @@ class CardState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A card of an agent. ``options_json`` is the stored form of H-310."""
+    """A card of an agent. ``options_json`` is the stored form of H-310.
+
+    After ``expires_at`` nobody waits for the answer any more.
+    """
 
     question_id: str
     session_id: str
@@ -37,8 +40,6 @@ class Question:
     created_at: datetime
     card_state: CardState = CardState.CREATED
     expires_at: datetime | None = None
-    decided_by: str | None = None
-    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +93,44 @@ def of_session(conn: sqlite3.Connection, session_id: str) -> list[Question]:
     )
 
 
-def mark_sent(conn: sqlite3.Connection, question_id: str) -> None:
-    conn.execute(
-        "UPDATE pending_questions SET card_state = 'sent'"
-        " WHERE question_id = ? AND card_state = 'created'",
-        (question_id,),
+def open_in_chat(
+    conn: sqlite3.Connection, channel_type: str, platform_id: str, limit: int
+) -> list[Question]:
+    """Newest first."""
+    return many(
+        conn,
+        _question_of,
+        "SELECT * FROM pending_questions INDEXED BY pending_questions_chat"
+        " WHERE channel_type = ? AND platform_id = ? AND card_state IN ('created', 'sent')"
+        " ORDER BY created_at DESC LIMIT ?",
+        (channel_type, platform_id, limit),
     )
 
 
-def decide(conn: sqlite3.Connection, question_id: str, by: str, now: datetime) -> bool:
-    """True for the first answer only; a second click finds it decided."""
+def take(conn: sqlite3.Connection, question_id: str) -> bool:
+    """Ends the question. True for the first answer only; a second click finds nothing."""
     return bool(
-        changed(
-            conn,
-            "UPDATE pending_questions SET card_state = 'decided', decided_by = ?, decided_at = ?"
-            " WHERE question_id = ? AND card_state IN ('created', 'sent')",
-            (by, to_text(now), question_id),
-        )
+        changed(conn, "DELETE FROM pending_questions WHERE question_id = ?", (question_id,))
     )
 
 
-def expire(conn: sqlite3.Connection, now: datetime) -> list[Question]:
-    """Those that are too old now; each is returned once."""
+def expire(conn: sqlite3.Connection, before: datetime, limit: int = 50) -> list[Question]:
+    """Takes out some that nobody has waited for since ``before``; each is returned once."""
     rows = conn.execute(
-        "UPDATE pending_questions SET card_state = 'expired'"
-        " WHERE expires_at <= ? AND card_state IN ('created', 'sent') RETURNING *",
-        (to_text(now),),
+        "DELETE FROM pending_questions WHERE rowid IN (SELECT rowid FROM pending_questions"
+        " INDEXED BY pending_questions_expiry WHERE expires_at <= ?"
+        " AND card_state IN ('created', 'sent') LIMIT ?) RETURNING *",
+        (to_text(before), limit),
     ).fetchall()
     return [_question_of(row) for row in rows]
 
 
-def delete(conn: sqlite3.Connection, question_id: str) -> bool:
-    return bool(
-        changed(conn, "DELETE FROM pending_questions WHERE question_id = ?", (question_id,))
-    )
+def next_expiry(conn: sqlite3.Connection) -> datetime | None:
+    row = conn.execute(
+        "SELECT min(expires_at) FROM pending_questions INDEXED BY pending_questions_expiry"
+        " WHERE card_state IN ('created', 'sent')"
+    ).fetchone()
+    return parse_text(row[0])
 
 
 def card_text(conn: sqlite3.Connection, card_id: str) -> CardText | None:
@@ -138,7 +143,7 @@ def card_text(conn: sqlite3.Connection, card_id: str) -> CardText | None:
         " UNION ALL SELECT 2, title, options_json FROM pending_approvals"
         " WHERE approval_id = ?1 AND title <> ''"
         " UNION ALL SELECT 3, title, options_json FROM pending_channel_approvals"
-        " WHERE messaging_group_id = ?1 AND title <> ''"
+        " WHERE coalesce(card_id, messaging_group_id) = ?1 AND title <> ''"
         " UNION ALL SELECT 4, title, options_json FROM pending_sender_approvals"
         " WHERE id = ?1 AND title <> '') ORDER BY place LIMIT 1",
         (card_id,),
@@ -156,6 +161,4 @@ def _question_of(row: sqlite3.Row) -> Question:
         created_at=time_of(row["created_at"]),
         card_state=CardState(row["card_state"]),
         expires_at=parse_text(row["expires_at"]),
-        decided_by=row["decided_by"],
-        decided_at=parse_text(row["decided_at"]),
     )

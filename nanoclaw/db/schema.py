@@ -13,6 +13,7 @@ from nanoclaw.db import (
     schema_agents,
     schema_approvals,
     schema_delivery,
+    schema_reading,
     schema_retention,
     schema_routing,
     schema_tasks,
@@ -391,4 +392,5 @@ OURS: tuple[tuple[str, Apply], ...] = (
     ("nanoclaw-17-approvals", _run(*schema_approvals.STATEMENTS)),
     ("nanoclaw-18-delivery", _run(*schema_delivery.STATEMENTS)),
     ("nanoclaw-19-retention", _run(*schema_retention.STATEMENTS)),
+    ("nanoclaw-20-reading", _run(*schema_reading.STATEMENTS)),
 )

@@ -131,6 +131,11 @@ def mark_due(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:
     )
 
 
+def touch(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:
+    """Somebody wrote, but nothing is to be done for it now."""
+    conn.execute("UPDATE sessions SET last_active = ? WHERE id = ?", (to_text(at), session_id))
+
+
 def wake_at(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:
     """Work for a time to come, a task for example; says nothing about traffic."""
     text = to_text(at)

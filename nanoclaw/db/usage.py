@@ -142,7 +142,7 @@ def settle(conn: sqlite3.Connection, request_id: str, cost: Cost, now: datetime)
             ),
         ).fetchall()
         for row in rows:
-            _move_to_spent(conn, _usage_of(row))
+            _move_to_spent(conn, usage_of(row))
         return bool(rows)
 
 
@@ -156,7 +156,7 @@ def charge_open(conn: sqlite3.Connection, now: datetime) -> int:
             (to_text(now),),
         ).fetchall()
         for row in rows:
-            _move_to_spent(conn, _usage_of(row))
+            _move_to_spent(conn, usage_of(row))
         return len(rows)
 
 
@@ -182,7 +182,7 @@ def recent(conn: sqlite3.Connection, agent_group_id: str | None, limit: int) -> 
     """Newest first, of one agent group or of all."""
     return many(
         conn,
-        _usage_of,
+        usage_of,
         "SELECT * FROM usage WHERE ?1 IS NULL OR agent_group_id = ?1"
         " ORDER BY started_at DESC LIMIT ?2",
         (agent_group_id, limit),
@@ -252,7 +252,7 @@ def _scopes(
     return scopes
 
 
-def _usage_of(row: sqlite3.Row) -> UsageRow:
+def usage_of(row: sqlite3.Row) -> UsageRow:
     return UsageRow(
         request_id=row["request_id"],
         session_id=row["session_id"],

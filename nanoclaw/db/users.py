@@ -1,7 +1,7 @@
 """Statements on ``users``: identities on platforms, one per channel and handle.
 
-Written by the router for every sender it meets and by setup. One human with two platforms is two
-users; nothing links them.
+Written by the router for senders that an agent has to do with (W-15), by approvals and by setup.
+One human with two platforms is two users; nothing links them.
 """
 
 import sqlite3
@@ -27,11 +27,15 @@ _SET = {
 
 
 def upsert(conn: sqlite3.Connection, user: User) -> None:
-    """A new display name replaces the stored one, None does not; nothing else changes (H-26)."""
+    """A new display name replaces the stored one, None does not; nothing else changes (H-26).
+
+    Where nothing changes nothing is written, so it may be called for every message (W-62).
+    """
     conn.execute(
         "INSERT INTO users (id, kind, display_name, created_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET"
-        " display_name = coalesce(excluded.display_name, display_name)",
+        " ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name"
+        " WHERE excluded.display_name IS NOT NULL"
+        " AND display_name IS NOT excluded.display_name",
         (user.id, user.kind, user.display_name, to_text(user.created_at)),
     )
 

@@ -44,6 +44,9 @@ class WiringChange:
     priority: int | Unset = UNSET
     sticky_seconds: int | Unset | None = UNSET
     uncertain_policy: UncertainPolicy | Unset | None = UNSET
+    bot_messages: bool | Unset = UNSET
+    edits: bool | Unset = UNSET
+    reactions: bool | Unset = UNSET
 
 
 _SET = {
@@ -57,6 +60,9 @@ _SET = {
     "priority": "UPDATE messaging_group_agents SET priority = ? WHERE id = ?",
     "sticky_seconds": "UPDATE messaging_group_agents SET sticky_seconds = ? WHERE id = ?",
     "uncertain_policy": "UPDATE messaging_group_agents SET uncertain_policy = ? WHERE id = ?",
+    "bot_messages": "UPDATE messaging_group_agents SET bot_messages = ? WHERE id = ?",
+    "edits": "UPDATE messaging_group_agents SET edits = ? WHERE id = ?",
+    "reactions": "UPDATE messaging_group_agents SET reactions = ? WHERE id = ?",
 }
 
 
@@ -66,8 +72,8 @@ def create(conn: sqlite3.Connection, wiring: Wiring) -> None:
         conn.execute(
             "INSERT INTO messaging_group_agents (id, messaging_group_id, agent_group_id,"
             " session_mode, priority, created_at, engage_mode, engage_pattern, sender_scope,"
-            " ignored_message_policy, sticky_seconds, uncertain_policy)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " ignored_message_policy, sticky_seconds, uncertain_policy, bot_messages,"
+            " edits, reactions) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 wiring.id,
                 wiring.messaging_group_id,
@@ -81,6 +87,9 @@ def create(conn: sqlite3.Connection, wiring: Wiring) -> None:
                 wiring.ignored_message_policy,
                 wiring.sticky_seconds,
                 wiring.uncertain_policy,
+                int(wiring.bot_messages),
+                int(wiring.edits),
+                int(wiring.reactions),
             ),
         )
         _permit_answers(conn, wiring)
@@ -170,4 +179,7 @@ def wiring_of(row: sqlite3.Row) -> Wiring:
         ignored_message_policy=word_of(IgnoredMessagePolicy, row["ignored_message_policy"]),
         sticky_seconds=row["sticky_seconds"],
         uncertain_policy=word_of(UncertainPolicy, row["uncertain_policy"]),
+        bot_messages=bool(row["bot_messages"]),
+        edits=bool(row["edits"]),
+        reactions=bool(row["reactions"]),
     )

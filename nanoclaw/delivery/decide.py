@@ -1,17 +1,29 @@
 """Decides what happens to an outgoing message: where it may go, and what a failure leads to.
 
-Pure. ``decide_target`` judges a row that an agent wrote, ``decide_after_failure`` a platform's
+Pure. ``decide_row`` judges a row that an agent wrote, ``decide_after_failure`` a platform's
 answer. The classes of failures and their treatment are the closed set of the channel contract.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from contract.actions import SystemAction, UnknownAction
 from contract.address import AGENT_CHANNEL
-from contract.inbound.row import MessageKind
+from contract.content import (
+    Card,
+    CardOut,
+    ChatOut,
+    EditOut,
+    OutboundContent,
+    QuestionCard,
+    ReactionOut,
+)
+from contract.errors import BadContent
 from contract.outbound.row import OutboundRow
 from nanoclaw.events import DeliveryFailed, FailureClass
+from nanoclaw.policy.taint import Act, needs_approval
 
 RETRY_SECONDS = (1, 2, 5, 15, 60)
 LONG_RETRY_SECONDS = 300
@@ -20,54 +32,152 @@ WAIT_SECONDS = 5
 RATE_LIMIT_MARGIN = 1.05
 LIFETIME = timedelta(hours=24)
 """A message that could not be delivered for this long ends as failed (C-37)."""
+MAX_CONTENT_BYTES = 768 * 1024
+"""Of the content as it travels inside a frame, which has 1 MiB with everything else."""
+MAX_SHOWN_CHARACTERS = 10_000
+"""What a person has to allow must be shown whole; a longer text cannot be asked about."""
+MAX_FILES = 20
+_ACTION = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-class RefusedTarget(StrEnum):
+class Refusal(StrEnum):
+    """Why a row goes nowhere; the words are for its agent."""
+
     NO_ADDRESS = "the message names no chat"
     UNKNOWN_CHAT = "the chat it is addressed to is not registered"
     NOT_PERMITTED = "this agent may not write to that chat"
-    AGENT = "messages between agents are not available in this version"
-    SYSTEM = "this system action is not available in this version"
+    TOO_LARGE = "the message is too long; send a shorter one, or a file"
+    TOO_MANY_FILES = "the message has too many files; send them in several messages"
+    EMPTY = "there is nothing in it that can be shown"
+    NO_ACTION = "the request has no valid action"
+    QUESTION = "a question needs a title and at least one option"
+    NO_TARGET = "it does not say which message it is about"
+    TOO_LONG_TO_ASK = (
+        "a person would have to allow it, because the turn has read foreign content, and it is too"
+        " long to be shown to them; send a shorter one"
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class TargetFacts:
-    """What the central database says about the address of one row."""
+class RowFacts:
+    """What is known about one row. ``content`` is what was wrong with it, where it is no content.
+
+    ``is_third_party``: the address is neither the session's own chat nor where the messages came
+    from that the turn is about. ``taint`` is the turn's, as far as anybody knows.
+    """
 
     row: OutboundRow
-    chat_known: bool
-    is_own_chat: bool
-    has_destination: bool
+    content: OutboundContent | BadContent
+    content_bytes: int = 0
+    chat_known: bool = False
+    is_own_chat: bool = False
+    has_destination: bool = False
+    is_third_party: bool = False
+    taint: str | None = None
+    guarded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    instance: str
-    platform_id: str
+    """To a chat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not before a person has allowed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAction:
+    """A request to the host, by its name."""
+
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """To another agent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    reason: RefusedTarget
+    reason: str
 
 
-TargetDecision = Send | Refuse
+RowDecision = Send | Hold | RunAction | Forward | Refuse
 
 
-def decide_target(facts: TargetFacts) -> TargetDecision:
-    """H-122 and H-125: the row of the destination is the permission."""
-    row = facts.row
-    if row.kind == MessageKind.SYSTEM:
-        return Refuse(RefusedTarget.SYSTEM)
-    if row.address.channel_type == AGENT_CHANNEL:
-        return Refuse(RefusedTarget.AGENT)
-    if not row.address.channel_type or not row.address.platform_id:
-        return Refuse(RefusedTarget.NO_ADDRESS)
+def decide_row(facts: RowFacts) -> RowDecision:
+    """H-122 with H-125: the row of the destination is the permission."""
+    content = facts.content
+    if isinstance(content, BadContent):
+        return Refuse(f"its content cannot be read: {content}")
+    if facts.content_bytes > MAX_CONTENT_BYTES:
+        return Refuse(Refusal.TOO_LARGE)
+    if isinstance(content, SystemAction):
+        return _decide_action(content)
+    if facts.row.address.channel_type == AGENT_CHANNEL:
+        return Forward() if facts.row.address.platform_id else Refuse(Refusal.NO_ADDRESS)
+    refusal = _address_refusal(facts) or _content_refusal(content)
+    if refusal is not None:
+        return Refuse(refusal)
+    if facts.is_third_party and needs_approval(
+        Act.MESSAGE_THIRD_PARTY, facts.taint, guarded=facts.guarded
+    ):
+        too_long = len(facts.row.content) > MAX_SHOWN_CHARACTERS
+        return Refuse(Refusal.TOO_LONG_TO_ASK) if too_long else Hold()
+    return Send()
+
+
+def _decide_action(action: SystemAction) -> RowDecision:
+    tag = type(action).TAG
+    name = action.action if isinstance(action, UnknownAction) else (tag or ("", ""))[1]
+    if not _ACTION.fullmatch(name):
+        return Refuse(Refusal.NO_ACTION)
+    return RunAction(name)
+
+
+def _address_refusal(facts: RowFacts) -> Refusal | None:
+    address = facts.row.address
+    if not address.channel_type or not address.platform_id:
+        return Refusal.NO_ADDRESS
     if not facts.chat_known:
-        return Refuse(RefusedTarget.UNKNOWN_CHAT)
+        return Refusal.UNKNOWN_CHAT
     if not (facts.is_own_chat or facts.has_destination):
-        return Refuse(RefusedTarget.NOT_PERMITTED)
-    return Send(row.address.channel_type, row.address.platform_id)
+        return Refusal.NOT_PERMITTED
+    return None
+
+
+def _content_refusal(content: OutboundContent) -> Refusal | None:
+    """What no channel could show (C-40). Looser than a channel, which knows its own limits."""
+    match content:
+        case ChatOut():
+            if len(content.files) > MAX_FILES:
+                return Refusal.TOO_MANY_FILES
+            says = content.files or (content.markdown or content.text).strip()
+            return None if says else Refusal.EMPTY
+        case QuestionCard():
+            return None if content.title and content.options else Refusal.QUESTION
+        case CardOut():
+            return None if _shows(content) else Refusal.EMPTY
+        case EditOut():
+            if not content.message_id:
+                return Refusal.NO_TARGET
+            return None if (content.markdown or content.text).strip() else Refusal.EMPTY
+        case ReactionOut():
+            if not content.message_id:
+                return Refusal.NO_TARGET
+            return None if content.emoji.strip() else Refusal.EMPTY
+        case _:
+            return Refusal.NO_ACTION
+
+
+def _shows(content: CardOut) -> bool:
+    card: Card = content.card
+    texts = [card.title, card.description, content.fallback_text]
+    texts += [child.get("text") if isinstance(child, dict) else child for child in card.children]  # type: ignore[misc]
+    links = any(action.label and action.url for action in card.actions)
+    return links or any(isinstance(text, str) and text.strip() for text in texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +188,7 @@ class TryAgain:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    pass
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +207,10 @@ def decide_after_failure(
     """``attempts`` counts those made before this one. Expired messages are given up."""
     if failure.failure is FailureClass.UNCERTAIN:
         return HoldUncertain()
-    if failure.failure is FailureClass.PERMANENT or now >= expires_at:
+    if failure.failure is FailureClass.PERMANENT:
         return GiveUp()
+    if now >= expires_at:
+        return GiveUp(expired=True)
     if failure.failure is FailureClass.RATE_LIMITED:
         hinted = (failure.retry_after_ms or WAIT_SECONDS * 1000) * RATE_LIMIT_MARGIN
         return TryAgain(now + timedelta(milliseconds=hinted), counts=False)

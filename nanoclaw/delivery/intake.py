@@ -9,33 +9,32 @@ and nothing the agent does to its files can lose, change or repeat it. Called by
 import logging
 import os
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import assert_never
 
+from contract.content import EditOut, ReactionOut, parse_outbound
 from contract.errors import (
-    SchemaMismatch,
-    SessionFileError,
+    BadContent,
+    SessionFileBusy,
     SnapshotBusy,
     SnapshotError,
     SnapshotMissing,
 )
-from contract.inbound.reader import read_row
-from contract.inbound.row import AckStatus, InboundRow
+from contract.inbound.row import AckStatus
 from contract.killpoint import reached
 from contract.outbound.row import OutboundRow
 from contract.outbound.snapshot import ChangeToken, change_token, read_snapshot
-from nanoclaw.db import deliveries, destinations, messaging_groups, sessions
+from nanoclaw.db import container_configs, sessions
 from nanoclaw.db.connection import transaction
-from nanoclaw.delivery.decide import LIFETIME, Refuse, Send, TargetFacts, decide_target
-from nanoclaw.model import Delivery, DeliveryState, NewDelivery, Session
+from nanoclaw.delivery.receipts import Output, Recorded, record_output
+from nanoclaw.delivery.turn_taint import view_turn
+from nanoclaw.model import Delivery, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.sessions.quarantine import WorkMarker
 
 ROWS_PER_DRAIN = 256
-_SETTLED = (AckStatus.COMPLETED, AckStatus.FAILED)
-_OPEN = (DeliveryState.QUEUED, DeliveryState.SENDING)
+LARGE_CHARACTERS = 4 * 1024 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,8 @@ class Drained:
     acks: dict[str, AckStatus] = field(default_factory=dict)
     more: bool = False
     busy: bool = False
+    effects: bool = False
+    """Something was recorded that others of this process have to look at."""
 
 
 class Intake:
@@ -76,7 +77,7 @@ class Intake:
             return self._drain(session, out_fd, now)
         except SnapshotMissing:
             return Drained()
-        except SnapshotBusy:
+        except (SnapshotBusy, SessionFileBusy):
             return Drained(busy=True)
         except SnapshotError as error:
             log.warning("outbound refused", extra={"session": session.id, "reason": str(error)})
@@ -89,101 +90,52 @@ class Intake:
         if token is not None and self._seen.get(session.id) == token:
             return Drained()
         with self._marker.reading(session.id), read_snapshot(out_fd) as snapshot:
-            rows = snapshot.messages(session.out_seq, ROWS_PER_DRAIN)
+            rows = tuple(snapshot.messages(session.out_seq, ROWS_PER_DRAIN))
             acks = {ack.message_id: ack.status for ack in snapshot.acks()}
         self._marker.note_survived(self._conn, session.id)
-        stored = self._store(session, rows, acks, now) if rows else ()
-        more = len(rows) == ROWS_PER_DRAIN
+        recorded = self._store(session, rows, acks, now) if rows else Recorded()
+        # A snapshot gives fewer rows when they are large.
+        size = sum(len(row.content) for row in rows)
+        more = len(rows) == ROWS_PER_DRAIN or size > LARGE_CHARACTERS
         if token is not None and not more:
             self._seen[session.id] = token
-        return Drained(stored, acks, more=more)
+        return Drained(recorded.deliveries, acks, more=more, effects=recorded.effects)
 
     def _store(
         self,
         session: Session,
-        rows: list[OutboundRow],
+        rows: tuple[OutboundRow, ...],
         acks: dict[str, AckStatus],
         now: datetime,
-    ) -> tuple[Delivery, ...]:
-        last_answers = {row.in_reply_to: row.id for row in rows if row.in_reply_to}
-        stored: list[Delivery] = []
+    ) -> Recorded:
+        folder = SessionFolder.of(self._paths, session.agent_group_id, session.id)
+        config = container_configs.get(self._conn, session.agent_group_id)
+        output = Output(
+            session=session,
+            rows=rows,
+            acks=acks,
+            view=view_turn(folder, acks, _referred(rows), now),
+            guarded=config is None or config.taint_guard,
+        )
         with transaction(self._conn):
-            for row in rows:
-                settled = acks.get(row.in_reply_to or "") in _SETTLED
-                completes = settled and last_answers[row.in_reply_to or ""] == row.id
-                new = self._receipt(session, row, now, completes=completes)
-                delivery = deliveries.queue(self._conn, new)
-                if delivery is not None and delivery.state in _OPEN:
-                    stored.append(delivery)
+            recorded = record_output(self._conn, output, now)
             sessions.set_out_seq(self._conn, session.id, max(row.seq for row in rows))
         reached("delivery.queued")
-        return tuple(stored)
-
-    def _receipt(
-        self, session: Session, row: OutboundRow, now: datetime, *, completes: bool
-    ) -> NewDelivery:
-        decision = decide_target(self._facts(session, row))
-        parent = self._parent(session, row)
-        new = NewDelivery(
-            delivery_id=f"{session.id}/{row.id}",
-            session_id=session.id,
-            message_out_id=row.id,
-            seq=row.seq,
-            instance=row.address.channel_type or "",
-            platform_id=row.address.platform_id or "",
-            thread_id=row.address.thread_id,
-            kind=row.kind,
-            content=row.content,
-            in_reply_to=row.in_reply_to,
-            reply_hint=parent.reply_hint if parent else None,
-            reply_to_message_id=_platform_id(row, parent, session.agent_group_id),
-            completes=completes,
-            state=DeliveryState.QUEUED,
-            next_attempt_at=max(row.deliver_after or now, now),
-            created_at=now,
-            expires_at=max(row.deliver_after or now, now) + LIFETIME,
-        )
-        match decision:
-            case Send():
-                return new
-            case Refuse(reason):
-                log.warning(
-                    "message refused",
-                    extra={"session": session.id, "message_id": row.id, "reason": reason.value},
-                )
-                return replace(new, state=DeliveryState.FAILED, last_error=reason.value)
-            case _:
-                assert_never(decision)
-
-    def _parent(self, session: Session, row: OutboundRow) -> InboundRow | None:
-        """The message that is answered; without it only the place of the answer is less exact."""
-        if row.in_reply_to is None:
-            return None
-        folder = SessionFolder.of(self._paths, session.agent_group_id, session.id)
-        try:
-            return read_row(folder.inbound_db, row.in_reply_to)
-        except (SessionFileError, SchemaMismatch) as error:
-            log.info("parent not read", extra={"session": session.id, "reason": str(error)})
-            return None
-
-    def _facts(self, session: Session, row: OutboundRow) -> TargetFacts:
-        channel_type, platform_id = row.address.channel_type, row.address.platform_id
-        chat = None
-        if channel_type and platform_id:
-            chat = messaging_groups.find_by_address(self._conn, channel_type, platform_id)
-        return TargetFacts(
-            row=row,
-            chat_known=chat is not None,
-            is_own_chat=chat is not None and chat.id == session.messaging_group_id,
-            has_destination=chat is not None
-            and destinations.has_channel(self._conn, session.agent_group_id, chat.id),
-        )
+        return recorded
 
 
-def _platform_id(row: OutboundRow, parent: InboundRow | None, agent_group_id: str) -> str | None:
-    """The platform's id of the answered message; old rows have it in their own id (W-29)."""
-    if row.in_reply_to is None:
-        return None
-    if parent is not None and parent.platform_message_id:
-        return parent.platform_message_id
-    return row.in_reply_to.removesuffix(f":{agent_group_id}")
+def _referred(rows: tuple[OutboundRow, ...]) -> frozenset[str]:
+    """Rows of the inbox that the output may be about: answered, edited or reacted to."""
+    found = {row.in_reply_to for row in rows if row.in_reply_to is not None}
+    for row in rows:
+        if '"operation"' in row.content:
+            found.update(_operand(row))
+    return frozenset(found)
+
+
+def _operand(row: OutboundRow) -> tuple[str, ...]:
+    try:
+        content = parse_outbound(row.kind, row.content)
+    except BadContent:
+        return ()
+    return (content.message_id,) if isinstance(content, EditOut | ReactionOut) else ()

@@ -6,11 +6,11 @@ holds back the later ones of its lane and nothing else (W-18, W-47).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from nanoclaw.model import Delivery
+from nanoclaw.model import Delivery, FilesState
 
 WINDOW = 64
 """Receipts of one lane held in memory; also the most that one group commit covers."""
@@ -25,6 +25,10 @@ class LaneKey:
     thread_id: str | None
 
 
+def key_of(delivery: Delivery) -> LaneKey:
+    return LaneKey(delivery.instance, delivery.platform_id, delivery.thread_id)
+
+
 @dataclass(slots=True)
 class Lane:
     key: LaneKey
@@ -33,10 +37,10 @@ class Lane:
     more_stored: bool = False
 
     def due_at(self) -> datetime | None:
-        """When the head may be tried; None when the lane is empty."""
-        if not self.waiting:
+        """When the head may be tried; None when there is none, or its files are being copied."""
+        if not self.waiting or self.waiting[0].files_state is FilesState.WANTED:
             return None
-        return self.waiting[0].next_attempt_at or self.waiting[0].created_at
+        return self.waiting[0].next_attempt_at
 
 
 Fetch = Callable[[LaneKey, int, int], list[Delivery]]
@@ -52,7 +56,7 @@ class Lanes:
 
     def add(self, delivery: Delivery) -> None:
         """A receipt that was just stored behind everything else of its lane."""
-        lane = self._lane(LaneKey(delivery.instance, delivery.platform_id, delivery.thread_id))
+        lane = self._lane(key_of(delivery))
         if lane.more_stored or len(lane.waiting) >= WINDOW:
             lane.more_stored = True
         else:
@@ -62,15 +66,20 @@ class Lanes:
         """The lane has stored receipts that this process has not seen."""
         self._lane(key).more_stored = True
 
-    def take(self, key: LaneKey, now: datetime, most: int) -> list[Delivery]:
+    def take(
+        self, key: LaneKey, now: datetime, most: int, *, refill: bool = True
+    ) -> list[Delivery]:
         """Heads that may be sent now, moved to in flight; at most ``most`` in flight at once."""
         lane = self._lane(key)
         taken: list[Delivery] = []
         while len(lane.in_flight) < most:
-            self._refill(lane)
+            if refill:
+                self._refill(lane)
             due_at = lane.due_at()
             if due_at is None or due_at > now:
                 break
+            if lane.waiting[0].refers_to is not None and lane.in_flight:
+                break  # the message that it changes may be among them
             delivery = lane.waiting.popleft()
             lane.in_flight[delivery.delivery_id] = delivery
             taken.append(delivery)
@@ -78,13 +87,43 @@ class Lanes:
 
     def finish(self, delivery: Delivery) -> None:
         """The receipt reached a final state."""
-        lane = self._lane(LaneKey(delivery.instance, delivery.platform_id, delivery.thread_id))
+        lane = self._lane(key_of(delivery))
         lane.in_flight.pop(delivery.delivery_id, None)
+
+    def replace(self, delivery: Delivery) -> None:
+        """A waiting receipt has changed: its files are there, or others were joined into it."""
+        lane = self._lane(key_of(delivery))
+        for place, waiting in enumerate(lane.waiting):
+            if waiting.delivery_id == delivery.delivery_id:
+                lane.waiting[place] = delivery
+
+    def drop(self, key: LaneKey, delivery_ids: Collection[str]) -> None:
+        """Waiting receipts that will not be sent by themselves any more."""
+        lane = self._lane(key)
+        lane.waiting = deque(item for item in lane.waiting if item.delivery_id not in delivery_ids)
+
+    def length(self, key: LaneKey) -> int:
+        """How many are held in memory and not under way."""
+        lane = self._lane(key)
+        self._refill(lane)
+        return len(lane.waiting)
+
+    def waiting(self, key: LaneKey) -> tuple[Delivery, ...]:
+        """The same receipts, first one first."""
+        return tuple(self._lane(key).waiting)
+
+    def is_held_back(self, instance: str, platform_id: str, now: datetime) -> bool:
+        """Whether something for this chat waits for its next attempt."""
+        return any(
+            (due := lane.due_at()) is not None and due > now
+            for key, lane in self._lanes.items()
+            if key.instance == instance and key.platform_id == platform_id
+        )
 
     def put_back(self, deliveries: list[Delivery]) -> None:
         """Unfinished receipts of one lane return to its front, in their old order."""
         for delivery in sorted(deliveries, key=lambda item: item.row_number, reverse=True):
-            key = LaneKey(delivery.instance, delivery.platform_id, delivery.thread_id)
+            key = key_of(delivery)
             lane = self._lane(key)
             lane.in_flight.pop(delivery.delivery_id, None)
             lane.waiting.appendleft(delivery)
@@ -97,12 +136,12 @@ class Lanes:
             elif not lane.in_flight:
                 del self._lanes[key]
 
-    def next_due(self) -> datetime | None:
-        """The earliest time at which an idle lane's head may be tried."""
+    def next_due(self, now: datetime) -> datetime | None:
+        """The earliest time, after now, at which an idle lane's head may be tried."""
         times = [
             due
             for lane in self._lanes.values()
-            if not lane.in_flight and (due := lane.due_at()) is not None
+            if not lane.in_flight and (due := lane.due_at()) is not None and due > now
         ]
         return min(times, default=None)
 

@@ -8,6 +8,7 @@ others. Joins ``intake``, ``lanes``, ``sender`` and ``projection``; holds no pol
 import logging
 import sqlite3
 from collections.abc import Iterable
+from datetime import datetime
 
 from contract.clock import utc_now
 from contract.layout import OUTBOUND_DB
@@ -16,12 +17,16 @@ from nanoclaw.bell import DELIVERY
 from nanoclaw.db import deliveries, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.delivery.companion import Companion
+from nanoclaw.delivery.held import end_denied
 from nanoclaw.delivery.intake import Intake
 from nanoclaw.delivery.lanes import LaneKey, Lanes
 from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.projection import Projection
-from nanoclaw.delivery.sender import Sender
-from nanoclaw.model import Delivery, Session
+from nanoclaw.delivery.sender import Sender, Settled
+from nanoclaw.delivery.spooling import Spooler
+from nanoclaw.delivery.telling import Telling
+from nanoclaw.delivery.typing import TypingSigns
+from nanoclaw.model import Delivery, DeliveryState, FilesState, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor, Timer
 from nanoclaw.sessions.folder import SessionFolder
@@ -56,22 +61,30 @@ class DeliveryLoop:
         self._intake = Intake(conn, paths, self._marker)
         self._projection = Projection(conn, paths)
         self._links = links
-        self._sender = Sender(reactor, conn, links, self._lanes, self._plan_projection)
+        self._sender = Sender(reactor, conn, links, self._lanes, self._settled)
+        self._spooler = Spooler(reactor, conn, paths, self._files_taken)
+        self._telling = Telling(reactor, conn, paths)
+        self._typing = TypingSigns(reactor, conn, paths, links, self._lanes)
         self._companions: tuple[Companion, ...] = ()
+        self._looking = False
         self._sessions: dict[str, Session] = {}
         self._watched: dict[int, str] = {}
         self._bell_wd = watch.add(paths.bells)
         self._due_timer: Timer | None = None
+        self._scheduled: datetime | None = None
+        """When the next message is due whose agent wants it to be sent later."""
         self._to_project: set[str] = set()
         self._projection_timer: Timer | None = None
 
     def start(self, companions: tuple[Companion, ...] = ()) -> None:
         """Takes up what an earlier process left, then waits for hints."""
-        self._companions = companions
+        self._companions = (self._telling, self._typing, *companions)
         self._links.start(self._sender.pump)
         self._marker.count_death(self._conn, utc_now())
         with transaction(self._conn):
             deliveries.requeue_interrupted(self._conn)
+        self._sender.expire()
+        self._spooler.take_up()
         self._reload_lanes()
         self.look()
         self._plan_projection(session.id for session in deliveries.sessions_to_project(self._conn))
@@ -80,13 +93,14 @@ class DeliveryLoop:
             self._reactor.watch(fd, self._on_events)
         else:
             self._poll()
-        for companion in companions:
+        for companion in self._companions:
             companion.start()
         self._safety()
 
     def close(self) -> None:
         for companion in self._companions:
             companion.close()
+        self._spooler.close()
         self._links.close()
         fd = self._watch.fileno()
         if fd is not None:
@@ -110,9 +124,25 @@ class DeliveryLoop:
                 sessions.clear_dirty(self._conn, session.id)
                 self._intake.forget(session.id)
                 self._projection.forget(session.id)
+        self._end_denied()
         self._pump()
+        self._look_companions()
+
+    def _look_companions(self) -> None:
         for companion in self._companions:
             companion.look()
+
+    def _look_soon(self) -> None:
+        """Once for many reasons, and never inside somebody's own look."""
+        if self._looking:
+            return
+        self._looking = True
+
+        def look() -> None:
+            self._looking = False
+            self._look_companions()
+
+        self._reactor.post(look)
 
     def _on_events(self) -> None:
         changed: set[str] = set()
@@ -136,6 +166,7 @@ class DeliveryLoop:
         self._reactor.call_later(self._watch.poll_seconds or SAFETY_SECONDS, self._poll)
 
     def _safety(self) -> None:
+        self._sender.expire()
         self._reload_lanes()
         self.look()
         self._reactor.call_later(SAFETY_SECONDS, self._safety)
@@ -151,7 +182,9 @@ class DeliveryLoop:
         """True when everything the session has written so far is in our books."""
         drained = self._intake.drain(session, utc_now())
         for delivery in drained.deliveries:
-            self._lanes.add(delivery)
+            self._accept(delivery)
+        if drained.effects:
+            self._look_soon()
         if drained.acks and self._projection.note_acks(session.id, drained.acks):
             self._plan_projection([session.id])
         if drained.more:
@@ -159,6 +192,43 @@ class DeliveryLoop:
         if drained.busy:
             self._reactor.call_later(BUSY_RETRY_SECONDS, lambda: self._drain_ids([session.id]))
         return not (drained.more or drained.busy)
+
+    def _accept(self, delivery: Delivery) -> None:
+        if delivery.files_state is FilesState.WANTED:
+            self._spooler.want(delivery)
+        if delivery.state is DeliveryState.QUEUED and not self._is_for_later(delivery):
+            self._lanes.add(delivery)
+
+    def _is_for_later(self, delivery: Delivery) -> bool:
+        """Its agent wants it to be sent later; the lane must not wait with it."""
+        later = delivery.next_attempt_at
+        if later <= utc_now():
+            return False
+        self._scheduled = min(self._scheduled or later, later)
+        return True
+
+    def _files_taken(self, delivery: Delivery) -> None:
+        """A held one is in no lane yet; then somebody has just been asked about it."""
+        self._lanes.replace(delivery)
+        self._pump()
+        if not delivery.told or delivery.state is DeliveryState.HELD:
+            self._look_soon()
+
+    def _settled(self, settled: Settled) -> None:
+        self._plan_due()
+        self._plan_projection({item.session_id for item in settled.ended if item.session_id})
+        self._spooler.finished(settled.ended)
+        for delivery in settled.delivered:
+            self._typing.delivered(delivery)
+        if len(settled.delivered) < len(settled.ended) or any(
+            delivery.files for delivery in settled.delivered
+        ):
+            self._look_soon()
+
+    def _end_denied(self) -> None:
+        denied = end_denied(self._conn, utc_now())
+        if denied:
+            self._settled(Settled(ended=tuple(denied)))
 
     def _plan_projection(self, session_ids: Iterable[str]) -> None:
         """Soon, and once for many messages: nobody waits for it, and it wakes the runner."""
@@ -180,22 +250,35 @@ class DeliveryLoop:
 
     def _pump(self) -> None:
         self._sender.pump()
-        due = self._lanes.next_due()
+        self._plan_due()
+
+    def _plan_due(self) -> None:
+        """Wakes for what has a time. What is due and waits for its channel is woken by that."""
+        now = utc_now()
+        times = (self._lanes.next_due(now), self._scheduled)
+        due = min((at for at in times if at is not None), default=None)
         if self._due_timer is not None:
             self._due_timer.cancel()
             self._due_timer = None
         if due is not None:
-            delay = max(0.01, (due - utc_now()).total_seconds())
-            self._due_timer = self._reactor.call_later(delay, self._pump)
+            delay = max(0.01, (due - now).total_seconds())
+            self._due_timer = self._reactor.call_later(delay, self._due)
+
+    def _due(self) -> None:
+        self._due_timer = None
+        self._reload_lanes()
+        self._pump()
 
     def _reload_lanes(self) -> None:
         """Open receipts that somebody else stored: host-made messages, or our predecessor's."""
         for instance, platform_id, thread_id in deliveries.open_lanes(self._conn):
             self._lanes.reload(LaneKey(instance, platform_id, thread_id))
+        self._scheduled = deliveries.next_scheduled(self._conn, utc_now())
 
     def _fetch(self, key: LaneKey, after: int, limit: int) -> list[Delivery]:
+        window = deliveries.Window(after, limit, utc_now())
         return deliveries.open_in_lane(
-            self._conn, key.instance, key.platform_id, key.thread_id, after, limit
+            self._conn, key.instance, key.platform_id, key.thread_id, window
         )
 
     def _add_watch(self, session: Session) -> None:

@@ -1,1 +1,1 @@
-"""Who may talk to which agent, and who may decide for it."""
+"""Who somebody is (``identity``), what they may do (``access``, ``rights``)."""

@@ -1,9 +1,9 @@
 """Composition root of the ``builder`` process: one image and the code for it, then the end.
 
-Started by ``sweep`` when the image is missing or our code is not compiled for it yet, never by the
-supervisor. Its lock is the one that ``nanoclaw image build`` takes too. Progress goes to
-``logs/build.log`` and, thinned out, to the sweep, which shows it in the status; a failure leaves as
-this process's reason.
+Started by ``sweep`` when the image is missing or our code is not compiled for it yet, and for
+images of single groups (``run_group``); never by the supervisor. Its lock is the one that
+``nanoclaw image build`` takes too. Progress goes to ``logs/build.log`` and, thinned out, to the
+sweep, which shows it in the status; a failure leaves as this process's reason.
 """
 
 import signal
@@ -14,6 +14,7 @@ from nanoclaw.config import host_environment
 from nanoclaw.supervise.child import ChildContext
 
 if TYPE_CHECKING:
+    from nanoclaw.containers.group_image import GroupOrder
     from nanoclaw.containers.image import Progress
 
 NAME = "builder"
@@ -43,6 +44,28 @@ def run(context: ChildContext) -> None:
 
         image = ensure_image(engine, config, read_build_network(host_environment()), on_progress)
     compile_for_image(engine, unpack(config.paths), image.image_id)
+
+
+def run_group(order: "GroupOrder", context: ChildContext) -> None:
+    """Builds the image of one group. Raises ContainerError with the reason for its agent."""
+    from nanoclaw.containers.build_log import BuildLog
+    from nanoclaw.containers.build_network import read_build_network
+    from nanoclaw.containers.docker_runtime import DockerRuntime
+    from nanoclaw.containers.group_image import ensure_group_image
+
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    config = context.config
+    engine = DockerRuntime.connect(config.docker_host, config.paths.slug)
+    reporter = _Reporter(context)
+    context.ready()
+    with BuildLog(config.paths) as log:
+
+        def on_progress(progress: "Progress") -> None:
+            log.add(progress.text)
+            reporter.tell(progress)
+
+        network = read_build_network(host_environment())
+        ensure_group_image(engine, config, order, network, on_progress)
 
 
 class _Reporter:

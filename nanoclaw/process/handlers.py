@@ -5,6 +5,38 @@ System actions of agents are recorded by ``delivery.intake`` as effects of the k
 ``agent_message``; approved requests under their own action name.
 """
 
-from nanoclaw.effects.base import Handler
+from collections.abc import Mapping
 
-HANDLERS: dict[str, Handler] = {}
+from nanoclaw.admin import asking
+from nanoclaw.admin.agent_requests import agent_requests, approved_commands
+from nanoclaw.admin.commands import host_registry
+from nanoclaw.agents import create, install, messages, refresh, servers
+from nanoclaw.approvals import chat_names, questions, requests
+from nanoclaw.approvals.outcomes import FollowUp, TellAgent
+from nanoclaw.delivery import held
+from nanoclaw.effects.base import Handler
+from nanoclaw.sessions.destinations import REFRESH
+from nanoclaw.tasks.handlers import TASK_HANDLERS
+
+REFUSED_FOLLOW_UPS: Mapping[str, FollowUp] = {}
+"""What else ends when a person does not allow something, by the action that was asked for."""
+
+HANDLERS: dict[str, Handler] = {
+    REFRESH: refresh.carry_out,
+    create.ACTION: create.carry_out,
+    f"action:{create.ACTION}": create.ask,
+    install.ACTION: install.carry_out,
+    install.BUILD: install.build,
+    f"action:{install.ACTION}": install.ask,
+    messages.KIND: messages.pass_on,
+    f"action:{servers.ACTION}": servers.ask,
+    servers.ACTION: servers.carry_out,
+    **TASK_HANDLERS,
+    "action:cli_request": agent_requests(host_registry),
+    asking.ACTION: approved_commands(host_registry),
+    held.ACTION: held.send_held,
+    chat_names.EFFECT: chat_names.carry_out,
+    questions.EFFECT: questions.carry_out,
+    requests.EXPIRED: TellAgent(REFUSED_FOLLOW_UPS),
+    requests.REJECTED: TellAgent(REFUSED_FOLLOW_UPS),
+}

@@ -7,6 +7,7 @@ from nanoclaw.db.connection import open_central
 from nanoclaw.events import Hello
 from nanoclaw.link import FrameClient, FrameServer, QuietHandler
 from nanoclaw.reactor import Reactor
+from nanoclaw.routing.bell_watch import BellWatch
 from nanoclaw.routing.loop import RouterLoop
 from nanoclaw.supervise.child import ChildContext
 
@@ -21,13 +22,16 @@ def run(context: ChildContext) -> None:
     conn = open_central(paths.central_db)
     hello = Hello(NAME, NAME, os.getpid())
     sweep = FrameClient(reactor, paths.socket("sweep"), hello, QuietHandler())
-    loop = RouterLoop(reactor, conn, paths, sweep)
+    loop = RouterLoop(reactor, conn, paths, sweep, context.config.timezone)
     loop.replay()
+    loop.start()
+    bell = BellWatch(reactor, paths, loop.look)
     server = FrameServer(reactor, paths.socket(NAME), hello, loop)
     sweep.connect()
     context.ready()
     reactor.run()
     server.close()
     sweep.close()
+    bell.close()
     loop.close()
     conn.close()

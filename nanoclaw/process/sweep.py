@@ -14,6 +14,7 @@ from nanoclaw.events import Hello
 from nanoclaw.link import FrameServer
 from nanoclaw.preflight import TryLaterError
 from nanoclaw.process.builder import run as build
+from nanoclaw.process.builder import run_group
 from nanoclaw.reactor import Reactor
 from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.supervise.child import ChildContext
@@ -21,6 +22,7 @@ from nanoclaw.sweep.closing import Closing
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.loop import SweepLoop, SweepParts
 from nanoclaw.sweep.offload import Offload
+from nanoclaw.sweep.retention import Retention
 
 NAME = "sweep"
 PASSED_ON = (watch.POLLING_VARIABLE,)
@@ -47,6 +49,7 @@ def run(context: ChildContext) -> None:
             marker=WorkMarker(paths, NAME),
             passed_on=_passed_on(config),
             note=context.note,
+            build_group=run_group,
         )
     )
     reactor.on_signals((signal.SIGTERM, signal.SIGINT), lambda _: loop.stop(reactor.stop))
@@ -56,6 +59,7 @@ def run(context: ChildContext) -> None:
     bell.start(config)
     loop.start()
     Closing(reactor, conn, paths, offload).start()
+    Retention(reactor, conn).start()
     context.ready()
     try:
         reactor.run()

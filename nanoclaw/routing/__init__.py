@@ -1,5 +1,6 @@
 """The router: what an inbound event leads to, and the redo log that makes it durable.
 
-``facts`` reads, ``decide`` is pure, ``apply`` commits and writes session rows, ``loop`` serves
-the socket. Runs in the ``router`` process only.
+``facts`` reads, ``decide`` (with ``engage`` and ``gate``) is pure, ``apply`` and ``verdicts``
+commit, ``writing`` brings rows and files into session folders, ``loop`` serves the socket. Runs in
+the ``router`` process only.
 """

@@ -1,266 +1,244 @@
-"""Carries routing decisions out: the redo log first, session files second.
+"""Commits what events lead to: the redo log first, everything else follows from it.
 
-``commit`` puts events, decisions and target rows into the central database in one transaction;
-only then may the channel be told "committed". ``SessionWriter`` puts the rows into session files,
-which is safe to repeat because row ids are fixed in the log (design section 4). Called by
-``routing.loop``; at start the unrouted part of the log is written first.
+``Committer`` puts events, decisions, target rows and all that the host says about them into the
+central database in one transaction; only then may the channel be told "committed" (design
+section 4). ``routing.writing`` puts the rows into session files afterwards. Called by
+``routing.loop``; each event is decided by ``routing.decide`` and carried out by
+``routing.verdicts``.
 """
 
-import hashlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import assert_never
+from datetime import datetime, timedelta
 
-from contract.address import Address
-from contract.clock import parse_text
-from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileError
-from contract.ids import new_id
-from contract.inbound.row import NewInbound
-from contract.inbound.writer import open_inbound
-from contract.killpoint import reached
-from nanoclaw.db import inbound_events, sessions
+from contract.errors import BadContent
+from nanoclaw.approvals.intercept import Incoming, intercept
+from nanoclaw.db import inbound_events
 from nanoclaw.db.connection import transaction
 from nanoclaw.events import InboundEvent, Outcome
-from nanoclaw.model import NewInboundEvent, NewSession, Session, SessionMode
+from nanoclaw.model import EventState, LoggedEvent, NewInboundEvent
 from nanoclaw.paths import HostPaths
+from nanoclaw.routing.arrival import Arrival, UnreadableEventError, parse_arrival
+from nanoclaw.routing.bots import BotMeter
 from nanoclaw.routing.decide import (
+    AskForChat,
+    DropReason,
     Ignore,
+    Judged,
     Reject,
-    Route,
     RouteDecision,
-    Target,
     decide_route,
-    render_content,
+    names_another_chat,
 )
 from nanoclaw.routing.facts import read_facts
-from nanoclaw.routing.plan import PlannedRow, dump_plan
-from nanoclaw.sessions.folder import SessionFolder
+from nanoclaw.routing.plan import NOTHING, Plan, dump_plan, parse_plan
+from nanoclaw.routing.taken import TakenFiles
+from nanoclaw.routing.verdicts import Carrier, Consequence
 
-WRITE_THREADS = 4
-MAX_ID_BYTES = 180
-"""A row id also names a folder; longer or unsafe ones are replaced by a hash (W-12, C-10)."""
+HELD_FOR = timedelta(days=7)
+RELEASE_GROUP = 50
+PAGE = 500
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """One event as a worker handed it over."""
-
-    instance: str
-    supports_threads: bool
-    event: InboundEvent
-
-
-@dataclass(frozen=True, slots=True)
 class Decided:
-    """What the log now says about one arrival."""
+    """What the log now says about one arrival, and what is to be done for it.
 
+    ``speaks``: a message or card was queued. ``subscribes``: the thread is to be followed.
+    """
+
+    arrival: Arrival
     outcome: Outcome
     reason: str | None = None
     event_id: int | None = None
-    rows: tuple[PlannedRow, ...] = ()
+    plan: Plan = NOTHING
+    speaks: bool = False
+    subscribes: bool = False
 
 
-def commit(conn: sqlite3.Connection, arrivals: Sequence[Arrival], now: datetime) -> list[Decided]:
-    """All arrivals in one transaction; a copy of an earlier event changes nothing."""
-    with transaction(conn):
-        return [_commit_one(conn, arrival, now) for arrival in arrivals]
+class Committer:
+    """Owned by the router's loop."""
 
+    def __init__(self, conn: sqlite3.Connection, paths: HostPaths) -> None:
+        self._conn = conn
+        self._files = TakenFiles(paths)
+        self._carrier = Carrier(conn, self._files)
+        self._bots = BotMeter()
 
-def _commit_one(conn: sqlite3.Connection, arrival: Arrival, now: datetime) -> Decided:
-    event = arrival.event
-    known = inbound_events.outcome_of(conn, arrival.instance, event.event_key)
-    if known is not None:
-        return Decided(Outcome.DUPLICATE)
-    facts = read_facts(conn, arrival.instance, event, supports_threads=arrival.supports_threads)
-    decision = decide_route(facts)
-    rows: tuple[PlannedRow, ...] = ()
-    if isinstance(decision, Route):
-        address = _answer_address(arrival, facts.channel_type)
-        planned: list[PlannedRow] = []
-        for target in decision.targets:
-            session = _find_or_create(conn, target, now)
-            if target.trigger:
-                sessions.mark_due(conn, session.id, now)
-            planned.append(_plan_row(arrival, target, session, address))
-        rows = tuple(planned)
-    outcome, reason = _outcome(decision)
-    event_id = inbound_events.insert(
-        conn,
-        NewInboundEvent(
-            instance=arrival.instance,
-            event_key=event.event_key,
-            received_at=now,
-            outcome=outcome.value,
-            reason=reason,
-            event_json=None,
-            targets_json=dump_plan(rows) if rows else None,
-        ),
-    )
-    return Decided(outcome, reason, event_id, rows)
+    def commit(self, arrivals: Sequence[Arrival], now: datetime) -> list[Decided]:
+        """All arrivals in one transaction; a copy of an earlier event changes nothing."""
+        with transaction(self._conn):
+            return [self._commit_one(arrival, now) for arrival in arrivals]
 
+    def reject(self, arrival: Arrival, reason: str, now: datetime) -> Decided:
+        """An event that no decision can be made about; it must not come back for ever (C-26)."""
+        with transaction(self._conn):
+            return self._log(arrival, Consequence(Outcome.REJECTED, reason), now)
 
-@dataclass(frozen=True, slots=True)
-class Unwritten:
-    """Sessions whose rows stay in the log: locked for now, or damaged (with the reason)."""
+    def decide_released(self, now: datetime, limit: int = RELEASE_GROUP) -> list[Decided]:
+        """Events that somebody has decided about, judged anew; some may have to wait again."""
+        if not inbound_events.released(self._conn, 1):
+            return []
+        with transaction(self._conn):
+            events = inbound_events.released(self._conn, limit)
+            return [self._decide_anew(event, now) for event in events]
 
-    busy: frozenset[str]
-    damaged: dict[str, str]
+    def reject_released(self, reason: str, now: datetime) -> Decided:
+        """The oldest released event cannot be decided; the others must not wait for it."""
+        with transaction(self._conn):
+            (event,) = inbound_events.released(self._conn, 1)
+            arrival = Arrival(event.instance, False, _nothing(event))
+            found = Consequence(Outcome.REJECTED, reason)
+            return self._store_anew(event, arrival, found, now)
 
+    def expire_held(self, now: datetime) -> int:
+        """The net below the expiry of requests: no event is held for longer than a week."""
+        with transaction(self._conn):
+            expired = inbound_events.expire_held(self._conn, now - HELD_FOR)
+        return expired + self._files.sweep(now, wanted_files(self._conn))
 
-class SessionWriter:
-    """Puts planned rows into session files, several files at once.
+    def _commit_one(self, arrival: Arrival, now: datetime) -> Decided:
+        event = arrival.event
+        if inbound_events.outcome_of(self._conn, arrival.instance, event.event_key) is not None:
+            return Decided(arrival, Outcome.DUPLICATE)
+        found = self._intercepted(arrival, now) or self._consequence(arrival, now)
+        return self._log(arrival, found, now)
 
-    Each file's commit waits for the disk on its own, so threads help (design section 8). The
-    central database is not touched here.
-    """
+    def _intercepted(self, arrival: Arrival, now: datetime) -> Consequence | None:
+        """Step 0 of H-71; once per event, so what is released later is never taken for an answer
+        to something else."""
+        event = arrival.event
+        if not event.sender_id or (names_another_chat(event) and not arrival.is_operator):
+            return None
+        incoming = Incoming(arrival.instance, arrival.channel_type, arrival.user_id, event)
+        consumed = intercept(self._conn, incoming, now)
+        if consumed is None:
+            return None
+        return Consequence(Outcome.ROUTED, consumed.reason, speaks=True)
 
-    def __init__(self, paths: HostPaths) -> None:
-        self._paths = paths
-        self._threads: ThreadPoolExecutor | None = None
+    def _consequence(self, arrival: Arrival, now: datetime) -> Consequence:
+        decision = self._decide(arrival, now)
+        match decision:
+            case Reject(reason):
+                return Consequence(Outcome.REJECTED, reason.value)
+            case Ignore(reason, silent):
+                return Consequence(Outcome.IGNORED, reason.value, silent=silent)
+            case AskForChat(group):
+                return self._carrier.ask_for_chat(arrival, group, now)
+            case Judged():
+                return self._carrier.carry_out(arrival, decision, now)
 
-    def write(self, rows: Iterable[PlannedRow]) -> Unwritten:
-        """One transaction per session file; a repeat changes nothing."""
-        by_session: dict[tuple[str, str], list[NewInbound]] = {}
-        for planned in rows:
-            key = (planned.agent_group_id, planned.session_id)
-            by_session.setdefault(key, []).append(planned.row)
-        busy: set[str] = set()
-        damaged: dict[str, str] = {}
-        for (_, session_id), error in zip(by_session, self._write_all(by_session), strict=True):
-            if isinstance(error, SessionFileBusy | OSError):
-                busy.add(session_id)
-                fields = {"session": session_id, "reason": str(error)}
-                log.warning("session file not written, will be tried again", extra=fields)
-            elif error is not None:
-                damaged[session_id] = str(error)
-        return Unwritten(frozenset(busy), damaged)
+    def _decide(self, arrival: Arrival, now: datetime) -> RouteDecision:
+        event = arrival.event
+        bots = 0
+        if event.sender_is_bot:
+            bots = self._bots.count(arrival.channel_type, event.platform_id, now)
+        facts = read_facts(self._conn, arrival, now, bot_messages=bots)
+        if arrival.only_for is not None and not facts.agents:
+            return Ignore(DropReason.NOT_ENGAGED)  # those it waited for listen here no more
+        return decide_route(facts)
 
-    def close(self) -> None:
-        if self._threads is not None:
-            self._threads.shutdown()
+    def _log(self, arrival: Arrival, found: Consequence, now: datetime) -> Decided:
+        event_id = None
+        if not found.silent:
+            event_id = inbound_events.insert(self._conn, _entry(arrival, found, now))
+        if found.plan.is_empty and found.waits_for is None:
+            self._let_go(arrival)
+        return _decided(arrival, found, event_id, found.plan)
 
-    def _write_all(
-        self, by_session: dict[tuple[str, str], list[NewInbound]]
-    ) -> Iterable[Exception | None]:
-        if len(by_session) <= 1:
-            return [self._write_one(*item) for item in by_session.items()]
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(WRITE_THREADS, thread_name_prefix="session-write")
-        return self._threads.map(self._write_one, by_session, by_session.values())
-
-    def _write_one(self, key: tuple[str, str], rows: list[NewInbound]) -> Exception | None:
-        folder = SessionFolder.of(self._paths, *key)
+    def _decide_anew(self, event: LoggedEvent, now: datetime) -> Decided:
         try:
-            folder.create()
-            with open_inbound(folder.inbound_db) as writer:
-                for row in rows:
-                    writer.insert_message(row)
-        except (SessionFileError, SchemaMismatch, OSError) as error:
-            return error
-        reached("router.row_inserted")
-        return None
+            arrival = parse_arrival(event.event_json or "", event.instance, event.event_key)
+        except UnreadableEventError as error:
+            arrival = Arrival(event.instance, False, _nothing(event))
+            found = Consequence(Outcome.REJECTED, str(error))
+        else:
+            found = self._consequence(arrival, now)
+        return self._store_anew(event, arrival, found, now)
+
+    def _store_anew(
+        self, event: LoggedEvent, arrival: Arrival, found: Consequence, now: datetime
+    ) -> Decided:
+        plan = _joined(event, found.plan)
+        entry = _entry(arrival, found, now, plan)
+        inbound_events.decide_anew(self._conn, event.event_id, entry)
+        if plan.is_empty and found.waits_for is None:
+            self._let_go(arrival)
+        return _decided(arrival, found, event.event_id, plan)
+
+    def _let_go(self, arrival: Arrival) -> None:
+        """Nobody gets the files of a message that goes nowhere."""
+        names = [file.spool for file in arrival.event.attachments if file.spool]
+        if names:
+            self._files.take(arrival.instance, names)
+            self._files.let_go(arrival.instance, names)
 
 
-def mark_routed(
-    conn: sqlite3.Connection, rows: Sequence[tuple[int, PlannedRow]], now: datetime
-) -> tuple[str, ...]:
-    """The rows are in their files. Returns the sessions that must be woken for them.
-
-    Marked due again and judged only now: a container may have ended, and its session been found
-    without work, between the commit of the event and the insertion of its row.
-    """
-    asleep: list[str] = []
-    with transaction(conn):
-        inbound_events.mark_routed(conn, sorted({event_id for event_id, _ in rows}))
-        for session_id in sorted(
-            {planned.session_id for _, planned in rows if planned.row.trigger}
-        ):
-            sessions.mark_due(conn, session_id, now)
-            session = sessions.get(conn, session_id)
-            if session is not None and not session.is_running:
-                asleep.append(session_id)
-    return tuple(asleep)
+def wanted_files(conn: sqlite3.Connection) -> set[str]:
+    """Names of all files that belong to events which are not done."""
+    wanted: set[str] = set()
+    after = 0
+    while events := inbound_events.unrouted(conn, PAGE, after=after):
+        after = events[-1].event_id
+        for event in events:
+            wanted.update(_plan_of(event).taken)
+    after = 0
+    while events := inbound_events.held(conn, PAGE, after=after):
+        after = events[-1].event_id
+        for event in events:
+            wanted.update(_files_of(event))
+    return wanted
 
 
-def _find_or_create(conn: sqlite3.Connection, target: Target, now: datetime) -> Session:
-    found = sessions.find_active(conn, target.session.text)
-    if found is not None:
-        return found
-    return sessions.create(
-        conn,
-        NewSession(
-            id=new_id("sess"),
-            agent_group_id=target.agent_group_id,
-            messaging_group_id=target.messaging_group_id,
-            thread_id=target.session.thread_id,
-            mode=target.session.mode,
-            session_key=target.session.text,
-            created_at=now,
-        ),
+def _files_of(event: LoggedEvent) -> list[str]:
+    try:
+        arrival = parse_arrival(event.event_json or "", event.instance, event.event_key)
+    except UnreadableEventError:
+        return []
+    return [file.spool for file in arrival.event.attachments if file.spool]
+
+
+def _decided(arrival: Arrival, found: Consequence, event_id: int | None, plan: Plan) -> Decided:
+    return Decided(
+        arrival, found.outcome, found.reason, event_id, plan, found.speaks, found.subscribes
     )
 
 
-def _plan_row(arrival: Arrival, target: Target, session: Session, address: Address) -> PlannedRow:
-    event = arrival.event
-    row = NewInbound(
-        id=f"{_message_id(arrival, target)}:{target.agent_group_id}",
-        kind=event.kind,
-        timestamp=parse_text(event.timestamp) or session.created_at,
-        content=render_content(event, arrival.event.channel_type or arrival.instance),
-        address=Address(address.channel_type, address.platform_id,
-                        address.thread_id or target.thread_id),
-        trigger=target.trigger,
-        reply_hint=event.reply_hint,
-        platform_message_id=event.message_id,
-        event_key=event.event_key,
-    )  # fmt: skip
-    return PlannedRow(session.id, target.agent_group_id, row)
-
-
-def _message_id(arrival: Arrival, target: Target) -> str:
-    """The platform's message id where it is a safe and unique name, else a hash (C-10).
-
-    Platform ids are unique per chat only, so a session that several chats share needs the hash.
-    """
-    event = arrival.event
-    shared = target.session.mode is SessionMode.AGENT_SHARED
-    if not shared and is_safe_message_id(event.message_id):
-        return event.message_id
-    unique = "\0".join((arrival.instance, event.platform_id, event.event_key))
-    return "msg-" + hashlib.sha256(unique.encode()).hexdigest()[:24]
-
-
-def is_safe_message_id(message_id: str) -> bool:
-    """Whether the id may be a row id and so the name of a folder for attachments."""
-    return (
-        bool(message_id)
-        and len(message_id.encode("utf-8", "replace")) <= MAX_ID_BYTES
-        and not message_id.startswith(".")
-        and all(character.isprintable() and character not in "/\\" for character in message_id)
+def _entry(
+    arrival: Arrival, found: Consequence, now: datetime, plan: Plan | None = None
+) -> NewInboundEvent:
+    plan = found.plan if plan is None else plan
+    return NewInboundEvent(
+        instance=arrival.instance,
+        event_key=arrival.event.event_key,
+        received_at=now,
+        outcome=found.outcome.value,
+        reason=found.reason,
+        event_json=found.event_json,
+        targets_json=None if plan.is_empty else dump_plan(plan),
+        waits_for=found.waits_for,
     )
 
 
-def _answer_address(arrival: Arrival, channel_type: str) -> Address:
-    event = arrival.event
-    if event.answer_to is not None:
-        other = event.answer_to
-        return Address(other.channel_type, other.platform_id, other.thread_id)
-    return Address(channel_type, event.platform_id, None)
+def _joined(event: LoggedEvent, plan: Plan) -> Plan:
+    """Rows of the first decision that are not in their files yet stay in the log."""
+    if event.state is not EventState.COMMITTED:
+        return plan
+    earlier = _plan_of(event)
+    return Plan(earlier.rows + plan.rows, plan.status or earlier.status,
+                tuple(dict.fromkeys(earlier.taken + plan.taken)))  # fmt: skip
 
 
-def _outcome(decision: RouteDecision) -> tuple[Outcome, str | None]:
-    match decision:
-        case Route():
-            return Outcome.ROUTED, None
-        case Ignore(reason):
-            return Outcome.IGNORED, reason.value
-        case Reject(reason):
-            return Outcome.REJECTED, reason.value
-        case _:
-            assert_never(decision)
+def _plan_of(event: LoggedEvent) -> Plan:
+    try:
+        return parse_plan(event.targets_json or "")
+    except BadContent:
+        return NOTHING
+
+
+def _nothing(event: LoggedEvent) -> InboundEvent:
+    return InboundEvent(event.event_key, "", "", "", "")

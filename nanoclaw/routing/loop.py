@@ -1,28 +1,47 @@
 """The router's loop: takes events from channel workers, commits them in groups, wakes agents.
 
 Everything that arrives in one round of the reactor is committed together, up to 64 events
-(design section 4), then answered, then written to session files. Rows whose file is locked stay
-in the redo log and are tried again with growing delay. Uses ``routing.apply``; decides nothing.
+(design section 4), then answered, then written to session files. Pressed buttons and news about
+chats and deliveries come the same way. Events that somebody has decided about are judged anew
+before anything newer. Uses ``apply`` and ``writing``; decides nothing.
 """
 
 import logging
 import sqlite3
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from contract.clock import utc_now
 from contract.errors import BadContent
 from contract.killpoint import reached
-from nanoclaw.db import inbound_events, sessions
-from nanoclaw.events import Committed, Frame, Hello, Inbound, Metadata, Ok, Refused, Wake
+from nanoclaw.bell import DELIVERY, ring
+from nanoclaw.db import inbound_events
+from nanoclaw.events import (
+    Action,
+    Committed,
+    DeliveryUpdate,
+    Frame,
+    Hello,
+    Inbound,
+    Metadata,
+    Refused,
+    SetTyping,
+    Subscribe,
+    Wake,
+)
 from nanoclaw.link import FrameClient, Peer, QuietHandler
 from nanoclaw.model import LoggedEvent
 from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor, Timer
 from nanoclaw.reserve import Reserve
-from nanoclaw.routing.apply import Arrival, Decided, SessionWriter, commit, mark_routed
-from nanoclaw.routing.plan import PlannedRow, parse_plan
-from nanoclaw.sessions.set_aside import set_aside
+from nanoclaw.routing.apply import Committer, Decided
+from nanoclaw.routing.arrival import Arrival
+from nanoclaw.routing.file_stage import FileStage
+from nanoclaw.routing.plan import parse_plan
+from nanoclaw.routing.reports import Source, take_fact
+from nanoclaw.routing.writing import Task, Writing
 
 COMMIT_GROUP = 64
 REPLAY_GROUP = 500
@@ -30,6 +49,8 @@ MAX_QUEUED = 4096
 """Events waiting for a commit; beyond it workers are told to come back (C-30)."""
 WAKE_RETRY_SECONDS = 0.1
 RETRY_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+HOUSEKEEPING_SECONDS = 6 * 3600.0
+INTERNAL_ERROR = "internal error"
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +62,34 @@ class _Waiting:
     arrival: Arrival
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """What a channel's worker said of itself, and the way back to it."""
+
+    peer: Peer
+    kind: str
+    supports_threads: bool
+
+
 class RouterLoop(QuietHandler):
     """Serves ``run/router.sock``."""
 
     def __init__(
-        self, reactor: Reactor, conn: sqlite3.Connection, paths: HostPaths, sweep: FrameClient
+        self,
+        reactor: Reactor,
+        conn: sqlite3.Connection,
+        paths: HostPaths,
+        sweep: FrameClient,
+        zone: str = "UTC",
     ) -> None:
         self._reactor = reactor
         self._conn = conn
         self._paths = paths
         self._sweep = sweep
-        self._writer = SessionWriter(paths)
-        self._threaded: dict[str, bool] = {}
+        self._committer = Committer(conn, paths)
+        stage = FileStage(paths, lambda done: reactor.post(lambda: self._files_placed(done)))
+        self._writing = Writing(conn, paths, stage, zone)
+        self._workers: dict[str, _Worker] = {}
         self._waiting: deque[_Waiting] = deque()
         self._refused: dict[tuple[str, str], str] = {}
         self._retry_attempt = 0
@@ -66,34 +103,67 @@ class RouterLoop(QuietHandler):
         One pass over the whole log: a session whose file is locked keeps its rows in the log and
         holds up nobody else.
         """
-        after = 0
-        complete = True
+        after, retry = 0, False
+        self._writing.begin_replay()
         while events := inbound_events.unrouted(self._conn, REPLAY_GROUP, after=after):
             after = events[-1].event_id
-            complete = (
-                self._write([row for event in events for row in _planned(event)]) and complete
-            )
-        if complete:
-            self._retry_attempt = 0
+            retry = self._write([task for task in map(_task, events) if task is not None]) or retry
+        if retry:
+            self._plan_retry()
         else:
+            self._retry_attempt = 0
+
+    def start(self) -> None:
+        """After the replay: what was decided while nobody routed, and old files and events."""
+        self.look()
+        self._housekeeping()
+
+    def look(self) -> None:
+        """Somebody rang: events that waited for a person may go on."""
+        try:
+            self._decide_released()
+        except sqlite3.OperationalError as error:
+            log.error("released events not decided", extra={"reason": str(error)})
             self._plan_retry()
 
     def close(self) -> None:
-        self._writer.close()
+        self._writing.close()
 
     def on_open(self, peer: Peer, hello: Hello) -> None:
         capabilities = hello.capabilities
         for place in [place for place in self._refused if place[0] == hello.name]:
             del self._refused[place]  # a new worker begins with what it has not got an answer for
-        self._threaded[hello.name] = capabilities is not None and capabilities.supports_threads
+        threads = capabilities is not None and capabilities.supports_threads
+        self._workers[hello.name] = _Worker(peer, hello.kind, threads)
+
+    def on_close(self, peer: Peer) -> None:
+        worker = self._workers.get(peer.name)
+        if worker is not None and worker.peer is peer:
+            del self._workers[peer.name]
 
     def on_request(self, peer: Peer, request_id: int, body: Frame) -> None:
         if isinstance(body, Inbound):
             self._accept(peer, request_id, body)
-        elif isinstance(body, Metadata):
-            peer.answer(request_id, Ok())
+        elif isinstance(body, Action | Metadata | DeliveryUpdate):
+            self._answer_fact(peer, request_id, body)
         else:
             super().on_request(peer, request_id, body)
+
+    def _answer_fact(
+        self, peer: Peer, request_id: int, body: Action | Metadata | DeliveryUpdate
+    ) -> None:
+        worker = self._workers.get(peer.name)
+        source = Source(peer.name, worker.kind if worker is not None else peer.name)
+        try:
+            answer = take_fact(self._conn, source, body)
+        except sqlite3.OperationalError as error:
+            # Without an answer the worker sends it again; nothing was written.
+            log.error("fact not stored", extra={"channel": peer.name, "reason": str(error)})
+            return
+        reached("router.fact_stored")
+        peer.answer(request_id, answer)
+        ring(self._paths, DELIVERY)
+        self.look()
 
     def _accept(self, peer: Peer, request_id: int, body: Inbound) -> None:
         if len(self._waiting) >= MAX_QUEUED:
@@ -104,7 +174,9 @@ class RouterLoop(QuietHandler):
             peer.answer(request_id, Refused("an earlier event of this chat comes first"))
             return
         self._refused.pop(place, None)
-        arrival = Arrival(peer.name, self._threaded.get(peer.name, False), body.event)
+        worker = self._workers.get(peer.name)
+        threads, kind = (worker.supports_threads, worker.kind) if worker else (False, "")
+        arrival = Arrival(peer.name, threads, body.event, kind)
         if not self._waiting:
             self._reactor.post(self.tick)
         self._waiting.append(_Waiting(peer, request_id, arrival))
@@ -117,8 +189,14 @@ class RouterLoop(QuietHandler):
         if not group:
             return
         reached("router.event_received")
+        now = utc_now()
         try:
-            decided = commit(self._conn, [waiting.arrival for waiting in group], utc_now())
+            self._decide_released()  # what was said earlier comes first
+            decided = self._attempt(
+                lambda: self._committer.commit([waiting.arrival for waiting in group], now)
+            )
+            if decided is None:
+                decided = [self._commit_alone(waiting.arrival, now) for waiting in group]
         except sqlite3.OperationalError as error:
             self._refuse(group, error)
             return
@@ -126,13 +204,77 @@ class RouterLoop(QuietHandler):
         for waiting, decision in zip(group, decided, strict=True):
             waiting.peer.answer(waiting.request_id, Committed(decision.outcome, decision.reason))
         reached("router.event_answered")
-        written = self._write(
-            [(decision.event_id, row) for decision in decided for row in decision.rows
-             if decision.event_id is not None]
-        )  # fmt: skip
-        if not written:
+        self._follow_up(decided)
+        if any(decision.speaks for decision in decided):
+            self.look()  # a typed answer or a code may have let others go on
+
+    @staticmethod
+    def _attempt(decide: Callable[[], list[Decided]]) -> list[Decided] | None:
+        """None: something happened that nobody foresaw; nothing was written."""
+        try:
+            return decide()
+        except sqlite3.OperationalError:
+            raise
+        except Exception:
+            # One event must not block its channel, and less so all of them (C-26).
+            log.exception("events not decided")
+            return None
+
+    def _commit_alone(self, arrival: Arrival, now: datetime) -> Decided:
+        decided = self._attempt(lambda: self._committer.commit([arrival], now))
+        return decided[0] if decided else self._committer.reject(arrival, INTERNAL_ERROR, now)
+
+    def _decide_released(self) -> None:
+        committer, now = self._committer, utc_now()
+        while True:
+            decided = self._attempt(lambda: committer.decide_released(now))
+            if decided is None:
+                decided = self._attempt(lambda: committer.decide_released(now, limit=1))
+            if decided is None:
+                decided = [committer.reject_released(INTERNAL_ERROR, now)]
+            if not decided:
+                return
+            reached("router.released_decided")
+            self._follow_up(decided)
+
+    def _follow_up(self, decided: Sequence[Decided]) -> None:
+        """What the log says is done now; after a crash the replay does it."""
+        tasks = [
+            Task(decision.event_id, decision.arrival.instance, decision.plan)
+            for decision in decided
+            if decision.event_id is not None and not decision.plan.is_empty
+        ]
+        if self._write(tasks):
             self._plan_retry()
-        self._log(group, decided)
+        if any(decision.speaks for decision in decided):
+            ring(self._paths, DELIVERY)
+        for decision in decided:
+            self._tell_channel(decision)
+            _log(decision)
+
+    def _write(self, tasks: Sequence[Task]) -> bool:
+        """True: some rows could not be written now and stay in the log."""
+        if not tasks:
+            return False
+        written = self._writing.write(tasks)
+        if written.asleep:
+            self._asleep.update(written.asleep)
+            self._wake()
+        if written.speaks:
+            ring(self._paths, DELIVERY)
+        return written.retry
+
+    def _tell_channel(self, decision: Decided) -> None:
+        """Hints to the place where it was said: somebody is at work, more may come (H-93, H-95)."""
+        arrival = decision.arrival
+        worker = self._workers.get(arrival.instance)
+        if worker is None or arrival.channel_type != arrival.instance:
+            return
+        chat, thread_id = arrival.event.platform_id, arrival.thread_id
+        if any(planned.row.trigger for planned in decision.plan.rows):
+            worker.peer.notify(SetTyping(chat, thread_id))
+        if decision.subscribes and thread_id is not None:
+            worker.peer.notify(Subscribe(chat, thread_id))
 
     def _refuse(self, group: list[_Waiting], error: sqlite3.OperationalError) -> None:
         """Locked or full: nothing was written, the workers send again (C-20)."""
@@ -144,24 +286,11 @@ class RouterLoop(QuietHandler):
             self._refused.setdefault((waiting.peer.name, event.platform_id), event.event_key)
             waiting.peer.answer(waiting.request_id, Refused(f"cannot store events: {error}"))
 
-    def _write(self, planned: list[tuple[int, PlannedRow]]) -> bool:
-        """False: some rows could not be written now and stay in the log."""
-        if not planned:
-            return True
-        stopped = {session.id for session in sessions.quarantined(self._conn)}
-        unwritten = self._writer.write(row for _, row in planned if row.session_id not in stopped)
-        for session_id, reason in unwritten.damaged.items():
-            session = sessions.get(self._conn, session_id)
-            if session is not None:
-                set_aside(self._conn, self._paths, session, reason, utc_now())
-        left = stopped | unwritten.busy | unwritten.damaged.keys()
-        incomplete = {event_id for event_id, row in planned if row.session_id in left}
-        done = [item for item in planned if item[0] not in incomplete]
+    def _files_placed(self, done: bool) -> None:
         if done:
-            self._asleep.update(mark_routed(self._conn, done, utc_now()))
-            reached("router.event_routed")
-            self._wake()
-        return not unwritten.busy
+            self.replay()
+        else:
+            self._plan_retry()
 
     def _plan_retry(self) -> None:
         if self._retry_timer is not None:
@@ -172,6 +301,7 @@ class RouterLoop(QuietHandler):
 
     def _retry(self) -> None:
         self._retry_timer = None
+        self.look()
         self.replay()
 
     def _wake(self) -> None:
@@ -188,27 +318,31 @@ class RouterLoop(QuietHandler):
         self._wake_timer = None
         self._wake()
 
-    @staticmethod
-    def _log(group: list[_Waiting], decided: list[Decided]) -> None:
-        for waiting, decision in zip(group, decided, strict=True):
-            log.info(
-                "event " + decision.outcome.value,
-                extra={
-                    "channel": waiting.arrival.instance,
-                    "session": ",".join(row.session_id for row in decision.rows) or None,
-                    "message_id": waiting.arrival.event.event_key,
-                    "reason": decision.reason,
-                },
-            )
+    def _housekeeping(self) -> None:
+        removed = self._committer.expire_held(utc_now())
+        if removed:
+            log.info("held events and files expired", extra={"count": removed})
+        self._reactor.call_later(HOUSEKEEPING_SECONDS, self._housekeeping)
 
 
-def _planned(event: LoggedEvent) -> list[tuple[int, PlannedRow]]:
+def _log(decision: Decided) -> None:
+    log.info(
+        "event " + decision.outcome.value,
+        extra={
+            "channel": decision.arrival.instance,
+            "session": ",".join(row.session_id for row in decision.plan.rows) or None,
+            "message_id": decision.arrival.event.event_key,
+            "reason": decision.reason,
+        },
+    )
+
+
+def _task(event: LoggedEvent) -> Task | None:
     try:
-        rows = parse_plan(event.targets_json or '{"rows":[]}')
+        return Task(event.event_id, event.instance, parse_plan(event.targets_json or '{"rows":[]}'))
     except BadContent as error:
         log.error(
             "redo log entry unreadable",
             extra={"channel": event.instance, "message_id": event.event_key, "reason": str(error)},
         )
-        return []
-    return [(event.event_id, row) for row in rows]
+        return None

@@ -42,6 +42,8 @@ class OutputView:
 
     token: ChangeToken | None = None
     acks: tuple[Ack, ...] = ()
+    claimed_at: dict[str, datetime] = field(default_factory=dict)
+    """When each of them was made, as long as it was seen before it was settled."""
     state: ContainerState | None = None
     changed_at: datetime | None = None
 

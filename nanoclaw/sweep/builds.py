@@ -15,6 +15,7 @@ from nanoclaw.reactor import Reactor, Timer
 from nanoclaw.supervise.child import Entry
 
 RETRY_SECONDS = (15, 30, 60, 300, 900, 1800)
+BLOCKED_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Builds:
         self.error = ""
         self.progress = ""
         self.next_at: datetime | None = None
+        self.is_blocked: Callable[[], bool] = lambda: False
+        """Another build has the place; the next look begins this one."""
 
     @property
     def is_running(self) -> bool:
@@ -53,6 +56,9 @@ class Builds:
 
     def _start(self) -> None:
         self._timer, self.next_at = None, None
+        if self.is_blocked():
+            self._timer = self._reactor.call_later(BLOCKED_SECONDS, self._start)
+            return
         self.progress = "starting"
         process = BuildProcess(self._reactor, self._on_progress, self._on_end)
         try:

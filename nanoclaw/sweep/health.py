@@ -11,7 +11,7 @@ from contract.errors import SessionFileBusy, SnapshotBusy
 from contract.inbound.reader import read_pending
 from contract.inbound.row import AckStatus
 from contract.inbound.select import PendingQuery
-from contract.outbound.row import ContainerState
+from contract.outbound.row import Ack, ContainerState
 from nanoclaw.db import sessions
 from nanoclaw.model import Session
 from nanoclaw.sweep.agents import Agent
@@ -60,6 +60,7 @@ class Health:
             agent.view.changed_at = now
             return
         agent.view.acks = output.acks
+        agent.view.claimed_at = _claim_times(agent.view.claimed_at, output.acks, now)
         agent.view.state = output.state
         agent.view.changed_at = now
         agent.view.token = token
@@ -71,6 +72,19 @@ class Health:
         if agent.locked_since is None:
             agent.locked_since = clock
         return timedelta(seconds=clock - agent.locked_since)
+
+
+def _claim_times(
+    known: dict[str, datetime], acks: tuple[Ack, ...], now: datetime
+) -> dict[str, datetime]:
+    """A claim's time is overwritten when it is settled; those seen before are kept."""
+    times: dict[str, datetime] = {}
+    for ack in acks:
+        if ack.status is AckStatus.PROCESSING:
+            times[ack.message_id] = min(ack.status_changed or now, now)
+        elif ack.message_id in known:
+            times[ack.message_id] = known[ack.message_id]
+    return times
 
 
 def _facts(agent: Agent, session: Session, now: datetime, locked_for: timedelta) -> AgentFacts:

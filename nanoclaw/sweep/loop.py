@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from contract.clock import to_text, utc_now
 from nanoclaw.bell import DELIVERY, ring
 from nanoclaw.config import HostConfig
+from nanoclaw.containers.mounts import MountPolicy
 from nanoclaw.containers.payload import remove_unused
 from nanoclaw.containers.runtime import Found
 from nanoclaw.db import sessions
-from nanoclaw.events import Frame, Ok, StopContainers, Wake
+from nanoclaw.events import BuildImage, Frame, Ok, StopContainers, Wake
 from nanoclaw.link import Peer, QuietHandler
 from nanoclaw.model import Session
 from nanoclaw.reactor import Reactor, Timer
@@ -25,12 +26,14 @@ from nanoclaw.sessions.notice import Notice, chat_of, queue_notice
 from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.adoption import Adoption, AdoptionParts
-from nanoclaw.sweep.agents import Agent, AgentTable
+from nanoclaw.sweep.agents import Agent, AgentTable, Stage
 from nanoclaw.sweep.decide import Stop, StopReason, Waiting, choose_starts, choose_victims
 from nanoclaw.sweep.disk import DiskWatch
 from nanoclaw.sweep.doors import DoorKeeper
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.exits import ExitParts, Exits
+from nanoclaw.sweep.group_builds import GroupBuilds, GroupEntry
+from nanoclaw.sweep.group_images import GroupImages
 from nanoclaw.sweep.health import Health
 from nanoclaw.sweep.offload import Offload
 from nanoclaw.sweep.output import OutputReader
@@ -39,12 +42,12 @@ from nanoclaw.sweep.rounds import Rounds
 from nanoclaw.sweep.settle import Settler
 from nanoclaw.sweep.starter import Starter, StarterParts, StartRefused
 from nanoclaw.sweep.status import StatusFile, read_status
+from nanoclaw.sweep.task_watch import TaskWatch
 
 MAX_LOOKED_AT = 256
 """Due sessions in one look: more than can run, so that a fair choice has something to choose."""
 SAFETY_SECONDS = 30.0
 PRESSURE_SECONDS = 1.0
-HOLD_SECONDS = 0.25
 STOP_LIMIT_SECONDS = 15.0
 REMEMBERED_DEATHS = 256
 
@@ -64,6 +67,8 @@ class SweepParts:
     marker: WorkMarker
     passed_on: tuple[tuple[str, str], ...]
     note: Callable[[str, str], None]
+    build_group: GroupEntry | None = None
+    """What the builder process runs for the image of one group."""
 
 
 class SweepLoop(QuietHandler):
@@ -80,7 +85,8 @@ class SweepLoop(QuietHandler):
         self._note = parts.note
         self._agents = AgentTable()
         reader = OutputReader(parts.marker, self._paths.run)
-        settler = Settler(parts.conn, self._paths, parts.marker, reader)
+        self._tasks = TaskWatch(parts.conn, parts.config)
+        settler = Settler(parts.conn, self._paths, parts.marker, reader, self._tasks.keeper)
         self._doors = DoorKeeper(parts.reactor, parts.conn, self._paths)
         self._exits = Exits(
             ExitParts(
@@ -89,10 +95,12 @@ class SweepLoop(QuietHandler):
             ),
             self._look_soon,
         )  # fmt: skip
+        builds = GroupBuilds(parts.reactor, parts.config, parts.engine, parts.build_group)
+        self._images = GroupImages(parts.conn, parts.config, parts.engine, builds)
         self._starter = Starter(
             StarterParts(
                 parts.conn, parts.config, parts.owner, self._agents, parts.engine, parts.offload,
-                self._doors, parts.passed_on,
+                self._doors, parts.passed_on, self._images, MountPolicy(parts.config.home),
             ),
             self._on_up, self._look_soon, self._remove_stranger,
         )  # fmt: skip
@@ -102,7 +110,7 @@ class SweepLoop(QuietHandler):
                 self._exits, self._starter.limits_of, self._remove_stranger,
             )
         )  # fmt: skip
-        watches = (Health(parts.conn, reader), DiskWatch(parts.offload))
+        watches = (Health(parts.conn, reader), DiskWatch(parts.offload), self._tasks)
         self._rounds = Rounds(parts.reactor, parts.conn, self._agents, watches, parts.owner)
         self._status = StatusFile(self._paths)
         self._started_at = utc_now()
@@ -145,6 +153,7 @@ class SweepLoop(QuietHandler):
         self._look_soon()
 
     def close(self) -> None:
+        self._images.close()
         self._engine.close()
         self._doors.close()
         self._marker.close()
@@ -163,6 +172,9 @@ class SweepLoop(QuietHandler):
             self._stop_containers(body)
 
     def on_request(self, peer: Peer, request_id: int, body: Frame) -> None:
+        if isinstance(body, BuildImage):
+            self._images.build(body, lambda answer: peer.answer(request_id, answer))
+            return
         if not isinstance(body, Wake | StopContainers):
             super().on_request(peer, request_id, body)
             return
@@ -193,10 +205,17 @@ class SweepLoop(QuietHandler):
             ring(self._paths, DELIVERY)
 
     def _stop_containers(self, body: StopContainers) -> None:
+        """A container that is only coming up is stopped as soon as it is there (W-34)."""
+        leases = dict(zip(body.session_ids, body.leases, strict=False))
         for session_id in body.session_ids:
             agent = self._agents.get(session_id)
-            if agent is not None:
-                self._exits.stop(agent, Stop(StopReason.REQUESTED, body.reason))
+            if agent is None or leases.get(session_id, agent.lease) != agent.lease:
+                continue
+            stop = Stop(StopReason.REQUESTED, body.reason)
+            if agent.stage is Stage.STARTING:
+                agent.stop = stop
+            else:
+                self._exits.stop(agent, stop)
 
     # --- starting ---------------------------------------------------------------------------------
 
@@ -212,11 +231,13 @@ class SweepLoop(QuietHandler):
             if not len(self._agents):
                 self._finish_stop()
             return
+        now = utc_now()
         due = [
             session
-            for session in sessions.due(self._conn, utc_now(), MAX_LOOKED_AT)
+            for session in sessions.due(self._conn, now, MAX_LOOKED_AT)
             if session.id not in self._agents and session.id not in self._held
         ]
+        due = self._tasks.still_due(due, now)
         if due:
             self._engine.want()
         started = self._start_some(due)
@@ -241,19 +262,19 @@ class SweepLoop(QuietHandler):
                 try:
                     self._starter.begin(session, runtime)
                 except StartRefused as error:
-                    self._hold(session.id, str(error))
+                    self._hold(session.id, error)
         return len(chosen)
 
-    def _hold(self, session_id: str, reason: str) -> None:
+    def _hold(self, session_id: str, refused: StartRefused) -> None:
         """Not now, but soon; in between others may go first."""
-        log.info("start put off", extra={"session": session_id, "reason": reason})
+        log.info("start put off", extra={"session": session_id, "reason": str(refused)})
         self._held.add(session_id)
 
         def release() -> None:
             self._held.discard(session_id)
             self._look_soon()
 
-        self._reactor.call_later(HOLD_SECONDS, release)
+        self._reactor.call_later(refused.seconds, release)
 
     def _make_room(self) -> None:
         """Idle agents leave earlier while others wait."""
@@ -298,6 +319,8 @@ class SweepLoop(QuietHandler):
             self._exits.ended(agent)
         elif self._stopping:
             self._exits.stop(agent, Stop(StopReason.HOST_STOPS))
+        elif agent.stop is not None:
+            self._exits.stop(agent, agent.stop)
         self._rounds.keep_going()
         self._write_status()
 

@@ -19,6 +19,7 @@ from nanoclaw.sweep.decide import IdleAgent, Keep, Stop
 from nanoclaw.sweep.disk import DiskWatch
 from nanoclaw.sweep.health import Health
 from nanoclaw.sweep.starter import LEASE_TTL
+from nanoclaw.sweep.task_watch import TaskWatch
 
 CHECK_SECONDS = 5.0
 LOCK_CHECK_SECONDS = 0.25
@@ -40,13 +41,13 @@ class Rounds:
         reactor: Reactor,
         conn: sqlite3.Connection,
         agents: AgentTable,
-        watches: tuple[Health, DiskWatch],
+        watches: tuple[Health, DiskWatch, TaskWatch],
         owner: str,
     ) -> None:
         self._reactor = reactor
         self._conn = conn
         self._agents = agents
-        self._health, self._disk = watches
+        self._health, self._disk, self._tasks = watches
         self._owner = owner
         self._on_stop: OnStop = lambda agent, stop: None
         self._timer: Timer | None = None
@@ -87,6 +88,7 @@ class Rounds:
                 decision = self._judge(agent, now, clock)
                 if isinstance(decision, Stop):
                     self._on_stop(agent, decision)
+            self._tasks.look(self._agents.up(), now)
         locked = any(agent.locked_since is not None for agent in self._agents.up())
         pause = LOCK_CHECK_SECONDS if locked else CHECK_SECONDS
         self._timer = self._reactor.call_later(pause, self._round)

@@ -8,7 +8,7 @@ and safe to repeat, because the sweep may die between any two of them: the lease
 import logging
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from contract.errors import SessionFileMissing
@@ -40,9 +40,12 @@ from nanoclaw.sweep.ends.decide import (
     decide_exit,
 )
 from nanoclaw.sweep.output import Output, OutputReader
+from nanoclaw.tasks.keeper import TaskKeeper
 
 log = logging.getLogger(__name__)
 
+ANSWER_LIFETIME = timedelta(hours=1)
+"""Longer than any tool waits: an answer that is still there then has nobody to fetch it."""
 NOTHING_PENDING = PendingSummary(0, None, 0)
 
 
@@ -68,9 +71,15 @@ class Settler:
     """Owned by the ``sweep`` process."""
 
     def __init__(
-        self, conn: sqlite3.Connection, paths: HostPaths, marker: WorkMarker, reader: OutputReader
+        self,
+        conn: sqlite3.Connection,
+        paths: HostPaths,
+        marker: WorkMarker,
+        reader: OutputReader,
+        tasks: TaskKeeper,
     ) -> None:
         self._conn = conn
+        self._tasks = tasks
         self._paths = paths
         self._marker = marker
         self._reader = reader
@@ -103,6 +112,7 @@ class Settler:
         plan = decide_exit(_facts(ending, session, output, inbox))
         if plan.counts_try:
             inbox = self._count_tries(ending, session, inbox)
+        inbox = self._settle_tasks(ending, session, inbox)
         self._finish(ending, session, plan, inbox)
         _log_exit(ending, plan)
         return plan
@@ -135,6 +145,11 @@ class Settler:
             for row, decision in decisions:
                 _apply(writer, row, decision)
             return Inbox(writer.pending_summary(now), inbox.claimed)
+
+    def _settle_tasks(self, ending: Ending, session: Session, inbox: Inbox) -> Inbox:
+        """Tasks that are over, whether done, failed or given up, have their next run planned."""
+        summary = self._tasks.settle(session, ending.now, ending.agent.view.claimed_at)
+        return inbox if summary is None else Inbox(summary, inbox.claimed)
 
     def _finish(self, ending: Ending, session: Session, plan: ExitPlan, inbox: Inbox) -> None:
         now = ending.now
@@ -174,6 +189,7 @@ def _take_over(ending: Ending, output: Output) -> Inbox:
     try:
         with open_inbound(ending.agent.folder.inbound_db) as writer:
             writer.sync_acks(settled)
+            writer.expire_answers(ending.now - ANSWER_LIFETIME)
             inbox = Inbox(writer.pending_summary(ending.now), _waiting_rows(writer, ours))
     except SessionFileMissing:
         return Inbox(NOTHING_PENDING)

@@ -28,11 +28,13 @@ from nanoclaw.containers.materialize import (
     idle_exit_seconds,
     materialize,
 )
+from nanoclaw.containers.mounts import MountPolicy
 from nanoclaw.containers.ownership import Owner, hand_over
 from nanoclaw.containers.runtime import EngineDown, ImageMissing, NameTaken, Runtime
 from nanoclaw.containers.spec import (
     ContainerSpec,
     Folders,
+    Mount,
     SpecFacts,
     build_spec,
     decide_limits,
@@ -52,10 +54,14 @@ from nanoclaw.sweep.decide import decide_door
 from nanoclaw.sweep.doors import DoorKeeper, NewDoor
 from nanoclaw.sweep.ends.decide import TELL_AFTER_FAILURES, UNTIL_SOMEBODY_ACTS, start_delay
 from nanoclaw.sweep.engine import Engine
+from nanoclaw.sweep.group_images import BeingBuilt, GroupImages
 from nanoclaw.sweep.offload import Offload
 from nanoclaw.sweep.output import forget_heartbeat
 
 LEASE_TTL = timedelta(seconds=90)
+HOLD_SECONDS = 0.25
+BUILD_SECONDS = 5.0
+"""A build takes minutes; nobody has to look four times a second."""
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +79,16 @@ class StarterParts:
     offload: Offload
     doors: DoorKeeper
     passed_on: tuple[tuple[str, str], ...]
+    images: GroupImages
+    mounts: MountPolicy
 
 
 class StartRefused(Exception):  # noqa: N818
-    """Not now; ``args[0]`` says why. Nothing was counted against the session."""
+    """Not now. Nothing was counted against the session, which may try again soon."""
+
+    def __init__(self, reason: str, seconds: float = HOLD_SECONDS) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class Starter:
@@ -117,9 +129,10 @@ class Starter:
         reached("sweep.leased")
         try:
             agent, spec = self._prepare(session, group, lease, now)
-        except (SessionFileBusy, StartRefused) as error:
+        except (SessionFileBusy, StartRefused, BeingBuilt) as error:
             self._let_go(session.id, lease)
-            raise StartRefused(str(error)) from error
+            seconds = BUILD_SECONDS if isinstance(error, BeingBuilt) else HOLD_SECONDS
+            raise StartRefused(str(error), seconds) from error
         except SessionFileCorrupt as error:
             self._let_go(session.id, lease)
             set_aside(conn, self._paths, session, str(error), now)
@@ -128,9 +141,10 @@ class Starter:
             self._let_go(session.id, lease)
             self._give_up(session, str(error), UNTIL_SOMEBODY_ACTS)
             return
-        except OSError as error:
+        except (OSError, ContainerError) as error:
             self._let_go(session.id, lease)
-            self._give_up(session, f"its files cannot be prepared: {error}")
+            about = "its files cannot be prepared: " if isinstance(error, OSError) else ""
+            self._give_up(session, f"{about}{error}")
             return
         reached("sweep.materialized")
         self._parts.agents.add(agent)
@@ -199,7 +213,7 @@ class Starter:
             session=facts.session,
             group=facts.group,
             config=facts.config,
-            image=self._parts.engine.image_id or "",
+            image=self._parts.images.image_for(facts.config),
             lease=facts.lease,
             runtime_version=payload.version,
             folders=Folders(
@@ -215,7 +229,17 @@ class Starter:
             user=self._user,
             timezone=facts.install.timezone,
             passed_on=self._parts.passed_on,
+            extra_mounts=self._extra_mounts(facts),
         )
+
+    def _extra_mounts(self, facts: StartFacts) -> tuple[Mount, ...]:
+        """Without a sandbox there is nothing to mount into."""
+        if not self._parts.engine.is_docker:
+            return ()
+        checked = self._parts.mounts.check(facts.config.additional_mounts)
+        for line in checked.refused:
+            log.warning("mount refused", extra={"group": facts.group.id, "reason": line})
+        return checked.mounts
 
     def _config_of(self, agent_group_id: str) -> ContainerConfig:
         """With defaults for a group that other tools have made (W-58)."""
@@ -263,6 +287,8 @@ class Starter:
             self._parts.engine.lost(error)
         elif isinstance(error, ImageMissing) and spec.image == self._parts.engine.image_id:
             self._parts.engine.image_gone()
+        elif isinstance(error, ImageMissing) and self._parts.images.is_own(spec.image):
+            self._parts.images.gone(spec.image)
         elif isinstance(error, NameTaken):
             log.warning("a container of its name runs already", extra={"session": session.id})
             self._on_stranger(str(error))

@@ -15,7 +15,7 @@ from contract.jsontext import parse_object
 from contract.layout import RunnerPaths
 from contract.outbound.reader import read_outbound
 from runner.desk.access import SessionStore
-from runner.provenance import Provenance, provenance_of, taint_words
+from runner.provenance import TURN_TAINT, Provenance, provenance_of, taint_words
 from runner.store import CURRENT_BATCH
 from runner.turn.current import CurrentTurn
 
@@ -68,6 +68,7 @@ class StoredBatch:
         try:
             with read_outbound(self._paths.outbound_db) as out:
                 state = parse_object(out.get_state(CURRENT_BATCH), max_bytes=_MAX_STATE_BYTES)
+                seen = taint_words(out.get_state(TURN_TAINT))
         except (SessionFileMissing, BadContent):
             return Batch()
         ids = state.get("ids")
@@ -76,7 +77,7 @@ class StoredBatch:
             _text(state, "channel_type"), _text(state, "platform_id"), _text(state, "thread_id")
         )
         rows = read_rows(self._paths.inbound_db, known)
-        words = taint_words(_text(state, "taint"))
+        words = taint_words(_text(state, "taint")) | seen
         return Batch(address, _text(state, "in_reply_to"), rows, words)
 
 

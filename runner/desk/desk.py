@@ -45,6 +45,7 @@ from runner.desk.questions import (
 )
 from runner.errors import RunnerError
 from runner.log import fields
+from runner.provenance import TURN_TAINT, joined_taint
 from runner.store import EFFECT_PREFIX
 
 _log = logging.getLogger(__name__)
@@ -165,6 +166,18 @@ class Desk:
 
     async def ended(self) -> None:
         await self._note(lambda out: out.clear_tool_in_flight(utc_now()))
+
+    async def publish_taint(self, words: frozenset[str]) -> None:
+        """For programs that a tool starts and that write rows themselves; on disk at return."""
+        text = joined_taint(words)
+
+        def work(out: OutboundWriter, _: int) -> None:
+            if text is None:
+                out.delete_state(TURN_TAINT)
+            else:
+                out.set_state(TURN_TAINT, text, utc_now())
+
+        await self._store.transact(work)
 
     async def log_usage(self, entry: UsageEntry) -> None:
         """Never fails: the row is information only (R-318)."""

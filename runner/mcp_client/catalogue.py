@@ -112,8 +112,8 @@ def call_spec(servers: Iterable[str]) -> ToolSpec:
     )
 
 
-def describe_spec(listed: Sequence[Offer] = ()) -> ToolSpec:
-    """``listed`` are the tools that are not declared one by one."""
+def describe_spec(listed: Sequence[Offer] = (), specs: tuple[ToolSpec, ...] = ()) -> ToolSpec:
+    """``listed`` are the tools that are not declared one by one, ``specs`` the same."""
     text = (
         "Shows what an MCP server offers: with a tool's name its description and parameters,"
         f" without one all its tools. The tools themselves are called with {CALL}."
@@ -132,6 +132,7 @@ def describe_spec(listed: Sequence[Offer] = ()) -> ToolSpec:
             "required": ["server"],
         },
         read_only=True,
+        listed=specs,
     )
 
 

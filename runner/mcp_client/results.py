@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from runner.mcp_client.listing import clean, cut
 from runner.toolbox.base import DocumentPart, ImagePart, Part, TextPart, ToolResult
+from runner.toolbox.pictures import picture_type
 from runner.toolbox.source import Keeper
 
 if TYPE_CHECKING:
@@ -32,19 +33,18 @@ MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 MAX_BLOCKS = 1000
 _MAX_LABEL = 300
 
-_IMAGES = (
-    (b"\x89PNG\r\n\x1a\n", "image/png", ".png"),
-    (b"\xff\xd8\xff", "image/jpeg", ".jpg"),
-    (b"GIF87a", "image/gif", ".gif"),
-    (b"GIF89a", "image/gif", ".gif"),
-)
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/gif": ".gif",
+    "image/webp": ".webp",
+}
 
 
 def image_type(data: bytes) -> tuple[str, str] | None:
     """Media type and file suffix by the first bytes, whatever the sender says."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp", ".webp"
-    return next(((kind, end) for start, kind, end in _IMAGES if data.startswith(start)), None)
+    kind = picture_type(data)
+    return None if kind is None else (kind, _SUFFIXES[kind])
 
 
 def translate(answer: "types.CallToolResult", spool: Keeper) -> ToolResult:

@@ -129,7 +129,7 @@ class McpServers:
                 up=server.is_up or None, tools=frozenset(tool.name for tool in server.tools)
             )
         if is_too_much(offers):
-            return (call_spec(self._usable), describe_spec(offers))
+            return (call_spec(self._usable), describe_spec(offers, declared(offers, self._names)))
         return (call_spec(self._usable), describe_spec(), *declared(offers, self._names))
 
     async def _wait_for_first_outcomes(self) -> None:

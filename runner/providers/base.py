@@ -5,7 +5,7 @@ A query is one stream that may hold many turns: input is pushed at any time and 
 exactly one ``Result`` or in an exception from the stream; after ``abort`` nothing more comes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -67,6 +67,15 @@ class Origin:
 
     seed: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A block of an answer that became a message; ``to`` is a channel and a chat on it."""
+
+    block: int
+    to: str
+    message_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +171,9 @@ class AgentQuery(Protocol):
     def abort(self) -> None:
         """Stops now; no further events."""
 
+    def note_sent(self, origin: Origin, sent: Sequence[Sent]) -> None:
+        """What has become of a stored answer; for the record, nothing depends on it (R-288)."""
+
     def events(self) -> AsyncIterator[Event]:
         """The stream, consumed once. A failure that ends it is raised from here."""
 
@@ -229,6 +241,18 @@ class Books(UsageSink, EffectMemory, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class OpenEnds:
+    """What is told anew after a conversation was shortened: a line each (R-285)."""
+
+    questions: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+async def no_open_ends() -> OpenEnds:
+    return OpenEnds()
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderOptions:
     """What a factory gets (R-18). ``environment`` is the process's, read in ``program``."""
 
@@ -240,5 +264,6 @@ class ProviderOptions:
     usage: UsageSink
     effects: EffectMemory
     taint: TurnTaint = field(default_factory=TurnTaint)
+    open_ends: Callable[[], Awaitable[OpenEnds]] = no_open_ends
     environment: Mapping[str, str] = field(default_factory=dict)
     additional_directories: tuple[Path, ...] = ()

@@ -8,7 +8,7 @@ next container, and counters that survive a crash (written before the steps of a
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +22,13 @@ from runner.providers.base import (
     Event,
     Failure,
     Init,
+    Origin,
     Progress,
     Prompt,
     ProviderOptions,
     QueryInput,
     Result,
+    Sent,
 )
 from runner.providers.script import (
     Absorb,
@@ -43,6 +45,7 @@ from runner.providers.script import (
     parse_script,
 )
 from runner.toolbox.base import Toolbox, ToolUse
+from runner.toolbox.none import NoTools
 from runner.turn.taint import TurnTaint
 
 MAX_MEMORY_BYTES = 64 * 1024
@@ -54,17 +57,17 @@ class SessionInvalidError(ProviderError):
 
 
 def create(options: ProviderOptions) -> "ScriptedProvider":
-    config = options.config
-    script = config.extra.get("script") if config.script is None else config.script
     memory = options.paths.conversation / _MEMORY_FILE
-    return ScriptedProvider(parse_script(script), memory, Tools(options.toolbox, options.taint))
+    return ScriptedProvider(
+        parse_script(options.config.script), memory, Tools(options.toolbox, options.taint)
+    )
 
 
 class ScriptedProvider:
-    def __init__(self, script: Script, memory: Path, tools: "Tools") -> None:
+    def __init__(self, script: Script, memory: Path, tools: "Tools | None" = None) -> None:
         self._script = script
         self._memory = memory
-        self._tools = tools
+        self._tools = tools or Tools(NoTools(), TurnTaint())
 
     @property
     def commands(self) -> frozenset[str]:
@@ -210,6 +213,9 @@ class ScriptedQuery:
         self._waiting.clear()
         self._broken_off.set()
         self._changed.set()
+
+    def note_sent(self, origin: Origin, sent: Sequence[Sent]) -> None:
+        """There is no record of a script's answers."""
 
     async def events(self) -> AsyncIterator[Event]:
         yield Init(self._handle)

@@ -6,6 +6,7 @@ an error that names the input and the next step. Results are bounded by whoever 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -69,6 +70,9 @@ class ToolSpec:
     read_only: bool = False
     aliases: tuple[str, ...] = ()
     """Names that instructions written for other agent programs use (R-249)."""
+    listed: "tuple[ToolSpec, ...]" = ()
+    """Tools that are only listed, after the first paragraph of the description: they are too many
+    to be declared. They can be called by their names all the same (R-274)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,12 @@ class Toolbox(Protocol):
     ) -> tuple[ToolResult, ...]:
         """One result per use, in their order; never raises for a tool's fault."""
 
+    def at_work(self, name: str, seconds: float | None) -> AbstractAsyncContextManager[None]:
+        """Shows the host a tool that is none of these, a sub-agent, for as long as it lasts."""
+
     def subset(self, names: frozenset[str]) -> "Toolbox":
-        """The same tools without the others, for a sub-agent (R-257)."""
+        """These tools without the others, for a sub-agent (R-257): with a shell of its own, and to
+        be closed by whoever asked for it."""
 
     def take_notes(self) -> tuple[str, ...]:
         """News for the agent since the last time: ended background commands, changed servers."""

@@ -8,6 +8,7 @@ the turn goes on. Whatever a tool does, its call gets one result that the model 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from runner.errors import ENDS_THE_PROCESS
@@ -24,8 +25,11 @@ from runner.toolbox.base import (
     ToolUse,
     error_result,
 )
+from runner.toolbox.marks import Marks
+from runner.toolbox.pictures import problem_of_picture
 from runner.toolbox.schema import problem_of
-from runner.toolbox.source import InFlight, Keeper, McpSource, Resident
+from runner.toolbox.source import Branch, InFlight, Keeper, McpSource, Resident
+from runner.toolbox.together import side_by_side
 
 DEFAULT_SECONDS = 900.0
 """For tools that declare no limit of their own."""
@@ -33,15 +37,19 @@ GRACE_SECONDS = 30.0
 """A tool ends itself at its own limit; this is how much later we do it."""
 AT_ONCE = 8
 MAX_CHARACTERS = 60_000
-MAX_IMAGE_CHARACTERS = 5 * 1024 * 1024
 MAX_PARTS = 20
+MAX_MEDIA_CHARACTERS = 28 * 1024 * 1024
+"""Images and documents of one answer: a request may have 32 MB, and one PDF of 20 MB is this."""
 CLOSE_SECONDS = 5.0
 
+_TOO_MUCH = "(not shown: too much for one answer; look at it again by itself)"
 _RENAMED = {
     "file_path": "path",
     "old_string": "old_text",
     "new_string": "new_text",
     "timeout": "timeout_ms",
+    "bash_id": "id",
+    "task_id": "id",
 }
 """Arguments of the names in ``ToolSpec.aliases`` (R-249)."""
 
@@ -50,29 +58,39 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ToolSetParts:
-    """``tools`` in their order of R-248; ``servers`` follow them. ``residents`` live on."""
+    """``tools`` in their order of R-248; ``servers`` follow them. ``residents`` live on.
+
+    ``branch`` makes what a sub-agent must not share: two of them in one shell would change each
+    other's folder, and wait for each other.
+    """
 
     tools: tuple[Tool, ...]
     in_flight: InFlight
     keeper: Keeper
     servers: McpSource | None = None
     residents: tuple[Resident, ...] = ()
+    branch: Callable[[], Branch] | None = None
     disabled: frozenset[str] = frozenset()
 
 
 class ToolSet:
     """See ``runner.toolbox.base.Toolbox``."""
 
-    def __init__(self, parts: ToolSetParts) -> None:
+    def __init__(self, parts: ToolSetParts, marks: Marks | None = None) -> None:
         kept = [tool for tool in parts.tools if tool.spec.name not in parts.disabled]
         self._parts = replace(parts, tools=tuple(kept))
+        self._marks = marks or Marks(parts.in_flight)
         self._by_name = {tool.spec.name: tool for tool in kept}
         self._aliases = {alias: tool for tool in kept for alias in tool.spec.aliases}
 
     @property
     def busy(self) -> bool:
         servers = self._parts.servers
-        return any(r.busy for r in self._parts.residents) or (servers is not None and servers.busy)
+        return (
+            self._parts.in_flight.open_questions
+            or any(resident.busy for resident in self._parts.residents)
+            or (servers is not None and servers.busy)
+        )
 
     async def prepare(self) -> None:
         if self._parts.servers is not None:
@@ -83,29 +101,35 @@ class ToolSet:
         if self._parts.servers is None:
             return own
         foreign = await self._parts.servers.specs()
-        return (*own, *(spec for spec in foreign if spec.name not in self._parts.disabled))
+        return (*own, *(spec for spec in foreign if not self._is_disabled(spec.name)))
 
     async def run(
         self, uses: Sequence[ToolUse], activity: Callable[[], None]
     ) -> tuple[ToolResult, ...]:
         jobs = [self._job(use, activity) for use in uses]
-        in_flight = self._parts.in_flight
-        await in_flight.started(*_shown(jobs))
-        try:
+        if not jobs:
+            return ()
+        async with self.at_work(*_shown(jobs)):
             if len(jobs) > 1 and all(job.reads for job in jobs):
                 places = asyncio.Semaphore(AT_ONCE)
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._placed(places, job)) for job in jobs]
-                return tuple(task.result() for task in tasks)
-            return tuple([await self._carry_out(job) for job in jobs])
-        finally:
-            await in_flight.ended()
+                results = await side_by_side(self._placed(places, job) for job in jobs)
+            else:
+                results = [await self._carry_out(job) for job in jobs]
+        return _with_bounded_media(results)
+
+    def at_work(self, name: str, seconds: float | None) -> AbstractAsyncContextManager[None]:
+        return self._marks.at_work(name, seconds)
 
     def subset(self, names: frozenset[str]) -> "ToolSet":
-        kept = tuple(tool for tool in self._parts.tools if tool.spec.name in names)
+        fresh = Branch((), ()) if self._parts.branch is None else self._parts.branch()
+        own = {tool.spec.name: tool for tool in fresh.tools}
+        kept = tuple(
+            own.get(tool.spec.name, tool) for tool in self._parts.tools if tool.spec.name in names
+        )
         servers = self._parts.servers
         chosen = None if servers is None else _Chosen(servers, names)
-        return ToolSet(replace(self._parts, tools=kept, servers=chosen, residents=()))
+        parts = replace(self._parts, tools=kept, servers=chosen, residents=fresh.residents)
+        return ToolSet(parts, self._marks)
 
     def take_notes(self) -> tuple[str, ...]:
         notes = [note for resident in self._parts.residents for note in resident.take_notes()]
@@ -134,7 +158,7 @@ class ToolSet:
         tool, arguments = self._by_name.get(use.name), use.arguments
         if tool is None and use.name in self._aliases:
             tool, arguments = self._aliases[use.name], _renamed(arguments)
-        if tool is None and self._parts.servers is not None:
+        if tool is None and self._parts.servers is not None and not self._is_disabled(use.name):
             tool = self._parts.servers.find(use.name)
         call = ToolCall(use.id, activity)
         if tool is None:
@@ -143,6 +167,9 @@ class ToolSet:
             return _Job(use, call, refused="the arguments must be an object")
         problem = problem_of(arguments, tool.spec.input_schema)
         return _Job(use, call, tool, arguments, problem)
+
+    def _is_disabled(self, name: str) -> bool:
+        return name in self._parts.disabled
 
     async def _placed(self, places: asyncio.Semaphore, job: "_Job") -> ToolResult:
         async with places:
@@ -173,11 +200,12 @@ class ToolSet:
         parts: list[Part] = []
         for part in result.parts[:MAX_PARTS]:
             if isinstance(part, TextPart):
-                text = part.text if len(part.text) <= left else self._cut(part.text, left)
-                left = max(left - len(part.text), 0)
-                parts.append(TextPart(text or "(no output)"))
-            elif isinstance(part, ImagePart) and len(part.data) > MAX_IMAGE_CHARACTERS:
-                parts.append(TextPart("(an image that is too large to be shown)"))
+                text = _sendable(part.text)
+                shown = text if len(text) <= left else self._cut(text, left)
+                left = max(left - len(text), 0)
+                parts.append(TextPart(shown if shown.strip() else "(no output)"))
+            elif isinstance(part, ImagePart) and (problem := problem_of_picture(part)):
+                parts.append(TextPart(f"(an image that cannot be shown: {problem})"))
             else:
                 parts.append(part)
         if len(result.parts) > MAX_PARTS:
@@ -211,13 +239,31 @@ class _Job:
         return self.tool.declared_seconds(self.arguments)
 
 
-def _shown(jobs: Sequence[_Job]) -> tuple[str, int | None]:
+def _shown(jobs: Sequence[_Job]) -> tuple[str, float | None]:
     """What the host is shown of several calls: the one that may take longest (R-251)."""
-    longest = max(jobs, key=lambda job: job.seconds or 0.0, default=None)
-    if longest is None:
-        return "", None
+    longest = max(jobs, key=lambda job: job.seconds or 0.0)
     name = longest.use.name if longest.tool is None else longest.tool.spec.name
-    return name[:100], None if longest.seconds is None else int(longest.seconds * 1000)
+    return name, longest.seconds
+
+
+def _with_bounded_media(results: Sequence[ToolResult]) -> tuple[ToolResult, ...]:
+    """Each is within its limit; together they may be too much for one request."""
+    left = MAX_MEDIA_CHARACTERS
+    bounded: list[ToolResult] = []
+    for result in results:
+        parts: list[Part] = []
+        for part in result.parts:
+            size = 0 if isinstance(part, TextPart) else len(part.data)
+            fits = size <= left
+            left -= size if fits else 0
+            parts.append(part if fits else TextPart(_TOO_MUCH))
+        bounded.append(replace(result, parts=tuple(parts)))
+    return tuple(bounded)
+
+
+def _sendable(text: str) -> str:
+    """Names of files may be bytes that are no text; no request could be made of them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _renamed(arguments: object) -> object:

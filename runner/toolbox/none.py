@@ -1,6 +1,7 @@
 """For agents that use no tools and read no instructions: a script, and nothing behind it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from contract.outbound.row import UsageEntry
 from runner.instructions.model import Instructions
@@ -22,6 +23,9 @@ class NoTools:
         self, uses: Sequence[ToolUse], activity: Callable[[], None]
     ) -> tuple[ToolResult, ...]:
         return tuple(error_result(f"there is no tool {use.name!r}") for use in uses)
+
+    def at_work(self, name: str, seconds: float | None) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
 
     def subset(self, names: frozenset[str]) -> "NoTools":
         return self

@@ -1,13 +1,14 @@
 """What a toolbox is put together from, besides single tools.
 
 ``McpSource`` is the part whose tools are known only later; a ``Resident`` is anything that lives on
-between calls, such as a shell with background commands; ``InFlight`` shows the host which tool is
-at work (R-251). Implemented elsewhere, joined by ``program``.
+between calls, such as a shell with background commands; a ``Branch`` is what a sub-agent has for
+itself; ``InFlight`` shows the host which tool is at work (R-251). Implemented elsewhere, joined by
+``equipment``.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runner.toolbox.base import Tool, ToolSpec
 
@@ -49,8 +50,19 @@ class Resident(Protocol):
     async def close(self) -> None: ...
 
 
+class Branch(NamedTuple):
+    """Fresh tools that take the places of those with the same names, and what lives with them."""
+
+    tools: tuple[Tool, ...]
+    residents: tuple[Resident, ...]
+
+
 class InFlight(Protocol):
     """The host's view of the tool at work; its failures are its own matter (R-59)."""
+
+    @property
+    def open_questions(self) -> bool:
+        """Somebody is waited for (R-94)."""
 
     async def started(self, tool: str, milliseconds: int | None) -> None: ...
 

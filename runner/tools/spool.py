@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import threading
+import time
 from pathlib import Path
 
 from contract.clock import utc_now
@@ -9,7 +11,11 @@ from contract.ids import new_id
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_TOTAL_BYTES = 200 * 1024 * 1024
+MAX_FILES = 2000
 KEEP_SECONDS = 24 * 3600.0
+CLEAN_SECONDS = 30.0
+"""The folder is looked through at most this often, or after this many new files."""
+CLEAN_FILES = 50
 
 
 class Spool:
@@ -17,12 +23,28 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._held: set[Path] = set()
+        self._lock = threading.Lock()
+        self._cleaned = float("-inf")
+        self._new = 0
 
     def new_path(self, suffix: str = ".txt") -> Path:
         """A name for a new file; raises OSError when the folder cannot be made."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._clean()
+        with self._lock:
+            self._new += 1
+            if self._new > CLEAN_FILES or time.monotonic() - self._cleaned > CLEAN_SECONDS:
+                self._clean()
         return self.folder / f"{new_id('out')}{suffix}"
+
+    def hold(self, path: Path) -> None:
+        """Something writes to it for a while; it stays until ``let_go``."""
+        with self._lock:
+            self._held.add(path)
+
+    def let_go(self, path: Path) -> None:
+        with self._lock:
+            self._held.discard(path)
 
     def keep(self, content: bytes, suffix: str) -> Path | None:
         """What is beyond the limit of one file is not kept; None when nothing could be."""
@@ -37,11 +59,23 @@ class Spool:
 
     def _clean(self) -> None:
         """Old files go first, then the oldest ones until the rest fits."""
+        self._new, self._cleaned = 0, time.monotonic()
         oldest = utc_now().timestamp() - KEEP_SECONDS
         total = 0
+        for number, (changed, size, path) in enumerate(sorted(self._found(), reverse=True)):
+            total += size
+            if changed < oldest or total > MAX_TOTAL_BYTES or number >= MAX_FILES:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def _found(self) -> list[tuple[float, int, Path]]:
+        """Time of change, size, path; what cannot be looked at is left alone."""
+        found: list[tuple[float, int, Path]] = []
         with contextlib.suppress(OSError):
-            found = [(entry.stat(), entry) for entry in self.folder.iterdir()]
-            for facts, entry in sorted(found, key=lambda pair: -pair[0].st_mtime):
-                total += facts.st_size
-                if facts.st_mtime < oldest or total > MAX_TOTAL_BYTES:
-                    entry.unlink(missing_ok=True)
+            for entry in os.scandir(self.folder):
+                path = Path(entry.path)
+                with contextlib.suppress(OSError):
+                    facts = entry.stat(follow_symlinks=False)
+                    if path not in self._held:
+                        found.append((facts.st_mtime, facts.st_size, path))
+        return found

@@ -61,7 +61,12 @@ class TodoTool:
         assert isinstance(items, list | tuple)
         if len(items) > MAX_ITEMS:
             return error_result(f"items: at most {MAX_ITEMS}; sum some of them up")
-        kept = [{"text": item["text"][:MAX_CHARACTERS], "status": item["status"]} for item in items]
+        kept = [{"text": _text(item["text"]), "status": item["status"]} for item in items]
         self._save(kept)
         lines = [f"{_MARKS[item['status']]} {item['text']}" for item in kept]
         return text_result("\n".join(lines) or "The list is empty.")
+
+
+def _text(text: str) -> str:
+    """Halves of characters, which no file and no request can hold, become question marks."""
+    return text[:MAX_CHARACTERS].encode("utf-8", "replace").decode()

@@ -2,10 +2,12 @@
 
 One per process, kept by ``CurrentTurn``. Whoever gets such content adds a word before the model
 reads it; the provider begins it anew with every turn; messages written meanwhile carry the words
-to the host. ``TaintingToolbox`` stands before the real tools and knows which of them are foreign.
+to the host. ``TaintingToolbox`` stands before the real tools: it knows which of them are foreign,
+and publishes what the turn has seen before a tool starts a program that writes rows itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from runner.toolbox.base import Toolbox, ToolResult, ToolSpec, ToolUse
 
@@ -17,6 +19,7 @@ FOREIGN_TOOLS = "mcp_"
 OWN_TOOLS = "mcp__nanoclaw__"
 
 Keep = Callable[[frozenset[str]], None]
+Publish = Callable[[frozenset[str]], Awaitable[None]]
 
 
 def taint_of_tool(name: str) -> str | None:
@@ -32,6 +35,8 @@ class TurnTaint:
     """``words`` of the turn so far."""
 
     def __init__(self) -> None:
+        self.published: frozenset[str] = frozenset()
+        """What other processes were told last."""
         self._words: frozenset[str] = frozenset()
         self._keep: Keep | None = None
 
@@ -58,11 +63,22 @@ class TurnTaint:
 
 
 class TaintingToolbox:
-    """The same tools; those that bring foreign content leave their mark."""
+    """The same tools; those that bring foreign content leave their mark.
 
-    def __init__(self, tools: Toolbox, taint: TurnTaint) -> None:
+    ``words`` is everything that the turn has seen, its rows included.
+    """
+
+    def __init__(
+        self,
+        tools: Toolbox,
+        taint: TurnTaint,
+        words: Callable[[], frozenset[str]],
+        publish: Publish,
+    ) -> None:
         self._tools = tools
         self._taint = taint
+        self._words = words
+        self._publish = publish
 
     @property
     def busy(self) -> bool:
@@ -80,13 +96,21 @@ class TaintingToolbox:
         """Marked however it ends: what was cut off may have been read in part."""
         found = (taint_of_tool(use.name) for use in uses)
         words = frozenset(word for word in found if word is not None)
+        seen = self._words()
+        if seen != self._taint.published:
+            await self._publish(seen)
+            self._taint.published = seen
         try:
             return await self._tools.run(uses, activity)
         finally:
             self._taint.add(words)
 
+    def at_work(self, name: str, seconds: float | None) -> AbstractAsyncContextManager[None]:
+        return self._tools.at_work(name, seconds)
+
     def subset(self, names: frozenset[str]) -> Toolbox:
-        return TaintingToolbox(self._tools.subset(names), self._taint)
+        small = self._tools.subset(names)
+        return TaintingToolbox(small, self._taint, self._words, self._publish)
 
     def take_notes(self) -> tuple[str, ...]:
         return self._tools.take_notes()

@@ -28,8 +28,11 @@ from nanoclaw.model import (
     Wiring,
 )
 from nanoclaw.reactor import Reactor
-from nanoclaw.routing.apply import Arrival, SessionWriter, commit, mark_routed
+from nanoclaw.routing.apply import Committer
+from nanoclaw.routing.arrival import Arrival
+from nanoclaw.routing.file_stage import FileStage
 from nanoclaw.routing.loop import COMMIT_GROUP
+from nanoclaw.routing.writing import Task, Writing
 from nanoclaw.sessions.folder import SessionFolder
 
 ROOT = Path(__file__).parent.parent.parent
@@ -68,15 +71,14 @@ def routing_rates(folder: Path, chats: int, count: int) -> float:
         )
         for number in range(count)
     ]  # fmt: skip
-    writer = SessionWriter(config.paths)
+    committer = Committer(conn, config.paths)
+    writing = Writing(conn, config.paths, FileStage(config.paths, lambda _: None), "UTC")
     started = time.monotonic()
     for start in range(0, count, COMMIT_GROUP):
-        decided = commit(conn, arrivals[start : start + COMMIT_GROUP], utc_now())
-        planned = [(item.event_id, row) for item in decided for row in item.rows if item.event_id]
-        writer.write(row for _, row in planned)
-        mark_routed(conn, planned, utc_now())
+        decided = committer.commit(arrivals[start : start + COMMIT_GROUP], utc_now())
+        writing.write([Task(item.event_id or 0, "cli", item.plan) for item in decided])
     elapsed = time.monotonic() - started
-    writer.close()
+    writing.close()
     conn.close()
     return count / elapsed
 

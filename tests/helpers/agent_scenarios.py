@@ -438,6 +438,7 @@ def a_full_context_is_compacted(home: AgentHome) -> None:
     )
     home.start()
     home.ask("Remember the word Xyzzy")
+    home.wait(lambda: "conversation compacted" in home.runner_log(), "the compaction")
 
     assert home.ask("Go on").text == "Second."
     assert home.ask("And on").text == "Third."

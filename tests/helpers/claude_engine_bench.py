@@ -23,6 +23,7 @@ from runner.providers.base import (
     Event,
     Failure,
     Init,
+    OpenEnds,
     Prompt,
     ProviderOptions,
     QueryInput,
@@ -35,6 +36,7 @@ from runner.providers.claude.errors import CallClass
 from runner.providers.claude.limits import TurnLimits
 from runner.providers.claude.provider import ClaudeProvider, build_shared
 from runner.providers.claude.retry import Patience, RetryRules
+from runner.turn.taint import TaintingToolbox, TurnTaint
 
 MODEL = "claude-sonnet-5-5"
 WITHIN_SECONDS = 20.0
@@ -95,6 +97,17 @@ class Bench:
     limits: TurnLimits | None = None
     read_seconds: float = 10.0
     key: str = KEY
+    taint: TurnTaint = field(default_factory=TurnTaint)
+    ends: OpenEnds = field(default_factory=OpenEnds)
+
+    def _seen(self) -> frozenset[str]:
+        return self.taint.words
+
+    async def _publish(self, words: frozenset[str]) -> None:
+        """Nobody else writes rows here."""
+
+    async def open_ends(self) -> OpenEnds:
+        return self.ends
 
     @property
     def paths(self) -> RunnerPaths:
@@ -115,10 +128,12 @@ class Bench:
             paths=self.paths,
             session=SessionConfig(session_id="s", agent_group_id="g", lease=1),
             config=self.config,
-            toolbox=self.toolbox,
+            toolbox=TaintingToolbox(self.toolbox, self.taint, self._seen, self._publish),
             instructions=self.words,
             usage=self.usage,
             effects=self.effects,
+            taint=self.taint,
+            open_ends=self.open_ends,
             environment={"HOME": str(self.folder / "home"), **self.environment},
         )
         access = Access(self.url, token=self.key)

@@ -1,7 +1,8 @@
 """A toolbox of made-up tools, for tests of the engine that need no real ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from runner.toolbox.base import Toolbox, ToolResult, ToolSpec, ToolUse, error_result, text_result
@@ -29,6 +30,7 @@ class FakeToolbox:
     cancelled: list[str] = field(default_factory=list)
     resets: int = 0
     busy: bool = False
+    marks: list[str] = field(default_factory=list)
     extra_specs: tuple[ToolSpec, ...] = ()
     _wake: Callable[[], None] = lambda: None
 
@@ -60,10 +62,18 @@ class FakeToolbox:
         self.ran.append(use)
         return result
 
+    @asynccontextmanager
+    async def at_work(self, name: str, seconds: float | None) -> AsyncIterator[None]:
+        self.marks.append(f"{name} {seconds}")
+        try:
+            yield
+        finally:
+            self.marks.append("-")
+
     def subset(self, names: frozenset[str]) -> Toolbox:
         kept = {name: work for name, work in self.works.items() if name in names}
         small = FakeToolbox(kept, self.readers)
-        small.ran = self.ran
+        small.ran, small.marks = self.ran, self.marks
         return small
 
     def take_notes(self) -> tuple[str, ...]:
@@ -83,4 +93,4 @@ class FakeToolbox:
         self.resets += 1
 
     async def close(self) -> None:
-        return None
+        self.marks.append("closed")

@@ -31,6 +31,7 @@ from runner.providers.base import (
     Prompt,
     QueryInput,
     Result,
+    Sent,
 )
 from runner.settings import read_settings
 from runner.store import Store
@@ -96,6 +97,7 @@ class DoubleProvider:
         self.outcomes: dict[str, CommandOutcome | Exception] = {}
         self.ran: list[tuple[str, str, str | None]] = []
         self.archived: list[str] = []
+        self.sent: list[Sent] = []
         self.busy = False
         self.prefix = ""
         self.command_gate: Gate | None = None
@@ -173,6 +175,9 @@ class DoubleQuery:
 
     def interrupt(self) -> None:
         self.interrupted = True
+
+    def note_sent(self, origin: Origin, sent: Sequence[Sent]) -> None:
+        self._provider.sent += sent
 
     def abort(self) -> None:
         self._aborted = True

@@ -187,6 +187,12 @@ class RunnerSession:
         with self._snapshot() as snapshot:
             return [] if snapshot is None else list(snapshot.acks())
 
+    def current_tool(self) -> str | None:
+        """The tool at work, as the host sees it."""
+        with self._snapshot() as snapshot:
+            state = None if snapshot is None else snapshot.container_state()
+            return None if state is None else state.current_tool
+
     def ack_of(self, message_id: str) -> Ack | None:
         return next((ack for ack in self.acks() if ack.message_id == message_id), None)
 

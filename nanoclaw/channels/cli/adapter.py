@@ -8,7 +8,7 @@ connection to the "platform" is the socket itself: whoever may open it is the op
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from contract.clock import utc_now
@@ -17,6 +17,7 @@ from nanoclaw.channels.adapter import ChannelHost, Identity, Stop
 from nanoclaw.channels.cli.files import FileShelf
 from nanoclaw.channels.cli.hand_over import CONFIRM_SECONDS, HandOver, Outgoing
 from nanoclaw.channels.cli.kept import KeptReplies
+from nanoclaw.channels.cli.lines import Reply
 from nanoclaw.channels.cli.lobby import Lobby
 from nanoclaw.channels.cli.questions import Questions
 from nanoclaw.channels.cli.switchboard import Switchboard, SwitchboardParts
@@ -88,13 +89,37 @@ class CliChannel:
         self, platform_id: str, thread_id: str | None, parts: Sequence[Part]
     ) -> Sequence[str | None]:
         """Every client's program knows a repeated reply by its id, so all go out together."""
-        board = self._parts
-        if self._switchboard is None or board is None:
-            raise ChannelFailure(FailureClass.OFFLINE, "the terminal socket is not open")
         outgoing = [
             Outgoing(to_reply(part, *self._shelf.take(part)), asker_of(part).client)
             for part in parts
         ]
+
+        def note_questions(board: SwitchboardParts) -> list[Outgoing]:
+            for part in parts:
+                if part.question is not None:
+                    board.questions.shown(part.question, part.key, platform_id, utc_now())
+            return outgoing
+
+        self._hand_over(note_questions)
+        return [part.key for part in parts]
+
+    def resolve_card(self, platform_id: str, message_id: str, text: str) -> None:
+        """One line, unless the question was answered here; kept like every reply (C-66)."""
+
+        def close_question(board: SwitchboardParts) -> list[Outgoing]:
+            question = board.questions.shown_as(message_id)
+            if question is None:
+                return []
+            board.questions.close(question.question_id)
+            return [Outgoing(Reply(text, id=f"{message_id}.over"), None)]
+
+        self._hand_over(close_question)
+
+    def _hand_over(self, prepare: Callable[[SwitchboardParts], list[Outgoing]]) -> None:
+        """Returns once the replies are shown or kept; ``prepare`` runs on the listening thread."""
+        board = self._parts
+        if self._switchboard is None or board is None:
+            raise ChannelFailure(FailureClass.OFFLINE, "the terminal socket is not open")
         finished = threading.Event()
         errors: list[OSError] = []
 
@@ -106,11 +131,8 @@ class CliChannel:
         def hand_over() -> None:
             if self._parts is not board:
                 on_done(OSError("the terminal socket was closed"))
-                return
-            for part in parts:
-                if part.question is not None:
-                    board.questions.shown(part.question, part.key, platform_id, utc_now())
-            board.hand_over.hand_over(outgoing, on_done)
+            else:
+                board.hand_over.hand_over(prepare(board), on_done)
 
         self._reactor.post(hand_over)
         if not finished.wait(HAND_OVER_SECONDS):
@@ -118,7 +140,6 @@ class CliChannel:
         if errors:
             reason = errors[0].strerror or str(errors[0])
             raise ChannelFailure(FailureClass.TRANSIENT, f"the reply cannot be kept: {reason}")
-        return [part.key for part in parts]
 
     def recorded(self, keys: Sequence[str]) -> None:
         def settle() -> None:

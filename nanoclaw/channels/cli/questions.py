@@ -78,6 +78,10 @@ class Questions:
                 return Answer(question, str(index), label)
         return None
 
+    def shown_as(self, message_id: str) -> OpenQuestion | None:
+        """The open question that this reply showed."""
+        return next((item for item in self._open if item.message_id == message_id), None)
+
     def close(self, question_id: str) -> None:
         """The question is answered, expired or unknown to the host."""
         self._store([item for item in self._open if item.question_id != question_id])

@@ -19,7 +19,6 @@ from runner.providers.claude.client import ApiClient, ApiRequest
 from runner.providers.claude.errors import CallClass, CallError
 from runner.providers.claude.features import Feature, FeatureSet, find_feature
 from runner.providers.claude.message import Response
-from runner.providers.claude.webtools import has_web_content
 from runner.providers.claude.retry import (
     Attempts,
     GiveUp,
@@ -27,6 +26,7 @@ from runner.providers.claude.retry import (
     decide_retry,
     wants_fallback,
 )
+from runner.providers.claude.webtools import has_web_content
 from runner.turn.taint import WEB, TurnTaint
 
 _log = logging.getLogger(__name__)

@@ -1,15 +1,16 @@
 """Shortens a conversation before its window is full (R-280 to R-285).
 
-Called by the engine before a request, between turns and for ``/compact``. The API call goes
-through a ``Caller``. Order: archive, summary, record, new head, note; a kill between any two leaves
-a conversation that goes on. Preferred is the server's signed block; else our own summary call; and
-when both fail twice, the newest exchanges as plain text, so that the session stays usable.
+Called by ``window`` before a request, between turns and for ``/compact``. The API call goes through
+a ``Caller``. Order: archive, summary, record, new head, note; a kill between any two leaves a
+conversation that goes on. Preferred is the server's signed block; else our own summary call; and
+when both fail twice, the newest exchanges as plain text, so that the session stays usable. In the
+background only the summary is made (``draft``); it is put in place later (``put_in_place``).
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.killpoint import reached
@@ -28,6 +29,7 @@ from runner.providers.claude.summary import (
     compaction_note,
     find_cut,
     fresh_start,
+    holds_block,
     is_worth_retrying,
     read_block,
     read_summary,
@@ -84,6 +86,15 @@ class Compacting:
     lost: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A summary of the first entries, made while the conversation went on (R-283)."""
+
+    cut: Cut
+    summary: Summary
+    epoch: int
+
+
 class Compactor:
     """One per provider; one compaction at a time."""
 
@@ -103,14 +114,43 @@ class Compactor:
         epoch = conversation.epoch
         if cut is None or epoch is None:
             return None
-        spoken = spoken_in(conversation.entries)
-        archive = await asyncio.to_thread(write_archive, spoken, self._parts.archive)
-        reached("runner.conversation_archived")
+        archive = await self._archive(conversation)
         summary = await self._summary(conversation, epoch, cut, wish)
         lost = summary is None
         if summary is None:
             text = last_exchanges(spoken_in(conversation.entries[: cut.count]))
             summary = Summary(fresh_start(text, archive), 0)
+        done = await self._replace(conversation, Draft(cut, summary, epoch.number), used, archive)
+        return replace(done, lost=lost)
+
+    async def draft(self, conversation: Conversation) -> Draft | None:
+        """Changes nothing; None: there is nothing to shorten, or no summary could be had."""
+        cut, epoch = find_cut(conversation.entries), conversation.epoch
+        if cut is None or epoch is None:
+            return None
+        summary = await self._summary(conversation, epoch, cut, "")
+        return None if summary is None else Draft(cut, summary, epoch.number)
+
+    async def put_in_place(
+        self, conversation: Conversation, draft: Draft, used: int
+    ) -> Compacting | None:
+        """What came after the summary stays behind it. None: it does not fit any more."""
+        entries, epoch = conversation.entries, conversation.epoch
+        summarised = [entry for entry in entries if entry.n <= draft.cut.up_to]
+        if epoch is None or epoch.number != draft.epoch or len(summarised) != draft.cut.count:
+            return None
+        return await self._replace(conversation, draft, used, await self._archive(conversation))
+
+    async def _archive(self, conversation: Conversation) -> str | None:
+        spoken = spoken_in(conversation.entries)
+        archive = await asyncio.to_thread(write_archive, spoken, self._parts.archive)
+        reached("runner.conversation_archived")
+        return archive
+
+    async def _replace(
+        self, conversation: Conversation, draft: Draft, used: int, archive: str | None
+    ) -> Compacting:
+        cut, summary = draft.cut, draft.summary
         kept = estimate_messages([entry.message for entry in conversation.entries[cut.count :]])
         pre = used or estimate_messages(conversation.messages)
         post = (summary.tokens or estimate_messages([summary.message])) + kept
@@ -118,12 +158,15 @@ class Compactor:
         await asyncio.to_thread(conversation.replace_by_compaction, compaction)
         await self.finish(conversation)
         _log.info("conversation compacted", extra=fields(count=pre, reason=f"now {post} tokens"))
-        return Compacting(pre, post, archive, lost)
+        return Compacting(pre, post, archive)
 
     async def finish(self, conversation: Conversation) -> None:
         """New head and note. Also for a conversation whose compaction was cut off by a kill
-        (``needs_finishing``)."""
-        prefix = await self._parts.rebuild()
+        (``needs_finishing``).
+
+        Answers that stay behind the summary are bound to their head, so it stays too (R-285).
+        """
+        await self._renew_head(conversation)
         situation = await self._parts.situation()
         note = compaction_note(
             situation.destinations,
@@ -132,10 +175,21 @@ class Compactor:
             situation.background,
             conversation.interrupted_input,
         )
-        await asyncio.to_thread(conversation.start_epoch, prefix, reason="compaction")
         message: Json = {"role": "user", "content": [{"type": "text", "text": note}]}
         await asyncio.to_thread(conversation.append_user, message, (), UserKind.NOTE)
         reached("runner.conversation_compacted")
+
+    async def _renew_head(self, conversation: Conversation) -> None:
+        epoch = conversation.epoch
+        first, *kept = conversation.entries
+        if epoch is None or all(entry.message.get("role") != "assistant" for entry in kept):
+            prefix = await self._parts.rebuild()
+            await asyncio.to_thread(conversation.start_epoch, prefix, reason="compaction")
+        elif not holds_block([first.message]) and not epoch.drop_block:
+            # A summary of our own is another beginning; old thinking does not fit it (R-262).
+            await asyncio.to_thread(
+                conversation.start_epoch, epoch.prefix, reason="compaction", drop_block=True
+            )
 
     async def _summary(
         self, conversation: Conversation, epoch: Epoch, cut: Cut, wish: str

@@ -7,10 +7,11 @@ a connection (R-327). Ends when no more input can come.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from runner.instructions.model import InstructionSource
-from runner.providers.base import Began, Init
+from runner.providers.base import Began, Init, Origin, Sent
 from runner.providers.claude.calls import Emit
 from runner.providers.claude.conversation import Conversation
 from runner.providers.claude.intake import Intake
@@ -30,6 +31,7 @@ class EngineParts:
     turns: TurnParts
     toolbox: Toolbox
     instructions: InstructionSource
+    has_rhythm: Callable[[], Awaitable[bool]]
     opened: tuple[str, ...] = ()
 
 
@@ -63,10 +65,25 @@ class Engine:
             self._interrupted = True
             self._turn.cancel()
 
+    def note_sent(self, origin: Origin, sent: Sequence[Sent]) -> None:
+        """Blocks of a stored answer went out (R-288)."""
+        conversation = self._parts.conversation
+        name, _, record = origin.seed.rpartition(":")
+        if name == conversation.id and record.isdigit():
+            for one in sent:
+                conversation.dispatch(int(record), one.block, one.to, one.message_id)
+
     async def run(self) -> None:
         """Until the input ends. Raises what ends the stream."""
         self._emit(Init(self._parts.conversation.id))
+        try:
+            await self._work()
+        finally:
+            await self._turns.window.stop()
+
+    async def _work(self) -> None:
         while True:
+            await self._turns.window.settle()
             inputs = self._inbox.take()
             if inputs:
                 await self._run_turn(inputs)
@@ -113,13 +130,14 @@ class Engine:
             self._covers = turn.covers
         else:
             self._turn.result()
-        await self._turns.window.rest(input_waiting=self._inbox.has_input)
+        self._turns.window.rest(input_waiting=self._inbox.has_input or self._inbox.ended)
 
     async def _prepared(self, turn: Turn) -> None:
         """What the first turn waits for, and every later one looks at."""
         await self._ledger.prepare()
         self._ledger.begin_turn(self._parts.conversation.id)
         mainline = self._turns.mainline
+        mainline.has_rhythm = await self._parts.has_rhythm()
         if self._first:
             change = await mainline.prepare()
             await self._turns.window.finish_interrupted()

@@ -15,6 +15,7 @@ class Feature(StrEnum):
 
     WEB_SEARCH = "web_search"
     WEB_FETCH = "web_fetch"
+    TOOL_SEARCH = "tool_search"
     SYSTEM_ROLE = "system_role"
     DROP_BLOCK = "drop_block"
     SERVER_COMPACTION = "server_compaction"
@@ -28,9 +29,13 @@ class Feature(StrEnum):
 
 WEB_TOOLS = frozenset({Feature.WEB_SEARCH, Feature.WEB_FETCH})
 
+SERVER_TOOLS = WEB_TOOLS | {Feature.TOOL_SEARCH}
+"""What is declared among the tools; without it other tools take its place."""
+
 _NAMED_BY: dict[Feature, re.Pattern[str]] = {
     Feature.WEB_SEARCH: re.compile(r"web[_ ]search"),
     Feature.WEB_FETCH: re.compile(r"web[_ ]fetch"),
+    Feature.TOOL_SEARCH: re.compile(r"tool[_ ]search|defer_loading|tool_reference"),
     Feature.SYSTEM_ROLE: re.compile(r"\brole\b|role 'system'|system messages?\b"),
     Feature.DROP_BLOCK: re.compile(r"block_binding|thinking-binding|prefix_mismatch"),
     Feature.SERVER_COMPACTION: re.compile(r"\bcompact"),
@@ -49,8 +54,8 @@ def find_feature(words: str, sent: Iterable[Feature]) -> Feature | None:
     for feature, pattern in _NAMED_BY.items():
         if feature in offered and pattern.search(text):
             return feature
-    if offered & WEB_TOOLS and re.search(r"\btools?\.\d+|\btools\[\d+\]|tool type", text):
-        return next(feature for feature in Feature if feature in offered & WEB_TOOLS)
+    if offered & SERVER_TOOLS and re.search(r"\btools?\.\d+|\btools\[\d+\]|tool type", text):
+        return next(feature for feature in Feature if feature in offered & SERVER_TOOLS)
     return None
 
 

@@ -5,10 +5,9 @@ in a head is stable: schemas have sorted keys, the order of tools is fixed, noth
 time (R-268).
 """
 
-import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.config import RunnerConfig
@@ -23,7 +22,7 @@ from runner.providers.claude.capabilities import (
 from runner.providers.claude.epoch import Prefix, system_blocks
 from runner.providers.claude.features import Feature, FeatureSet
 from runner.providers.claude.message import Block
-from runner.providers.claude.webtools import FETCH, server_tools
+from runner.providers.claude.webtools import FETCH, server_tools, tool_block, with_search
 from runner.toolbox.base import Toolbox, ToolSpec
 
 _log = logging.getLogger(__name__)
@@ -96,7 +95,12 @@ class HeadBuilder:
             shown = [spec for spec in shown if spec.name != FETCH]
         own = sorted((s for s in shown if not s.name.startswith(_FOREIGN)), key=lambda s: s.name)
         others = [spec for spec in shown if spec.name.startswith(_FOREIGN)]
-        return (*_blocks(own), *of_server, *_blocks(others))
+        blocks = (*map(tool_block, own), *of_server, *map(tool_block, others))
+        if not capabilities.server_tools:
+            return blocks
+        return with_search(
+            blocks, [_enabled(spec, disabled) for spec in shown], self._parts.features
+        )
 
 
 def official_features() -> FeatureSet:
@@ -111,12 +115,5 @@ def compatible_features(compat: Mapping[str, object]) -> FeatureSet:
     return FeatureSet(missing)
 
 
-def _blocks(specs: Iterable[ToolSpec]) -> list[Block]:
-    return [
-        {
-            "name": spec.name,
-            "description": spec.description,
-            "input_schema": json.loads(json.dumps(spec.input_schema, sort_keys=True)),
-        }
-        for spec in specs
-    ]
+def _enabled(spec: ToolSpec, disabled: frozenset[str]) -> ToolSpec:
+    return replace(spec, listed=tuple(one for one in spec.listed if one.name not in disabled))

@@ -47,9 +47,12 @@ class Ledger:
         self._zone = find_zone(timezone)[1]
         self._day: datetime | None = None
         self._spent_today = 0.0
+        self.spent_in_turn = 0.0
+        """Dollars, with sub-agents and summaries."""
 
     def begin_turn(self, conversation: str) -> None:
         self.conversation = conversation
+        self.spent_in_turn = 0.0
         self.turn = new_id("turn")
 
     async def prepare(self) -> None:
@@ -74,14 +77,10 @@ class Ledger:
         """Raises ProviderError when nothing may be spent any more today (R-322)."""
         if self.per_day is not None and self._spent_today >= self.per_day:
             spent = f"{self._spent_today:.2f} of {self.per_day:.2f} US dollars"
-            raise ProviderError(
-                Trouble.QUOTA,
-                f"the daily limit is reached: {spent}",
-                "The daily spending limit of this agent is reached.",
-            )
+            raise ProviderError(Trouble.DAY_LIMIT, f"the daily limit is reached: {spent}")
 
-    async def note(self, called: Called, kind: UsageKind, inbound_ids: Sequence[str] = ()) -> float:
-        """What the call has cost, 0 when nobody knows."""
+    async def note(self, called: Called, kind: UsageKind, inbound_ids: Sequence[str] = ()) -> None:
+        """A call of which nobody knows the price counts as nothing."""
         response = called.response
         call = Call(
             at=utc_now(),
@@ -97,6 +96,7 @@ class Ledger:
         entry = usage_entry(call, response.usage, self.prices)
         cost = entry.cost_usd or 0.0
         self._spent_today += cost
+        self.spent_in_turn += cost
         _log.debug(
             "model call",
             extra=fields(
@@ -106,7 +106,6 @@ class Ledger:
             ),
         )
         await self._sink.log_usage(entry)
-        return cost
 
     def _read_total(self, moment: datetime | None, conversation: str | None) -> UsageTotal:
         try:

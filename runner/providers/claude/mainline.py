@@ -20,7 +20,7 @@ from runner.providers.claude.epoch import (
     Prefix,
     decide_epoch,
 )
-from runner.providers.claude.features import WEB_TOOLS, Feature, FeatureSet
+from runner.providers.claude.features import SERVER_TOOLS, Feature, FeatureSet
 from runner.providers.claude.head import Head, HeadBuilder
 from runner.providers.claude.request import RequestPlan, build_request
 
@@ -49,6 +49,8 @@ class Mainline:
         self._head: Head | None = None
         self._turn_start = 0
         self._turn_times: list[float] = []
+        self.has_rhythm = False
+        """A recurring task will find an entry that is kept for an hour (R-266)."""
 
     @property
     def head(self) -> Head:
@@ -91,8 +93,11 @@ class Mainline:
     async def rebuild(self) -> Prefix:
         """For a new epoch that somebody else starts (compaction)."""
         self._head = await self._builder.build(self._model_override)
-        self._turn_start = 0
         return self._head.prefix
+
+    def list_changed(self) -> None:
+        """The conversation was shortened, so nothing in it is where it was."""
+        self._turn_start = 0
 
     def drop_thinking(self) -> bool:
         """Old thinking does not match its prefix any more; False: that was tried before."""
@@ -114,7 +119,7 @@ class Mainline:
             prefix=stored.prefix,
             messages=self.conversation.messages,
             max_tokens=self.head.max_tokens,
-            markers=Markers(self._turn_start, long=len(self._turn_times) >= TURNS_FOR_LONG),
+            markers=Markers(self._turn_start, long=self._pays_for_long),
             drop_block=stored.drop_block,
             final=self.final,
             fallback=self._refusal_fallback(stored.prefix.model),
@@ -122,9 +127,13 @@ class Mainline:
         )
         return build_request(plan, self._features)
 
+    @property
+    def _pays_for_long(self) -> bool:
+        return self.has_rhythm or len(self._turn_times) >= TURNS_FOR_LONG
+
     async def lost(self, feature: Feature) -> None:
-        """The server's web tools are replaced by ours, which changes the list of tools."""
-        if feature not in WEB_TOOLS:
+        """Tools of the server are replaced by ours, which changes the list of tools."""
+        if feature not in SERVER_TOOLS:
             return
         self._head = await self._builder.build(self._model_override)
         prefix = replace(self.epoch.prefix, tools=self._head.prefix.tools)

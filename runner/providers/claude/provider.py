@@ -202,7 +202,7 @@ class ClaudeProvider:
     async def _open(self, query: QueryInput, inbox: InputQueue, emit: Emit) -> Engine:
         await self._shared.options.toolbox.prepare()
         conversation, note = await open_conversation(self._shared, query)
-        self._opened = join(self._shared, conversation, emit)
+        self._opened = join(self._shared, conversation, emit, inbox.ring)
         return build_engine(self._shared, self._opened, inbox, emit, note)
 
     def _close_conversation(self) -> None:

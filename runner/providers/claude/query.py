@@ -7,10 +7,10 @@ that the waiting events stay few.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from runner.errors import QueryEndedError
-from runner.providers.base import Activity, Event, Prompt
+from runner.providers.base import Activity, Event, Origin, Prompt, Sent
 from runner.providers.claude.calls import Emit
 from runner.providers.claude.engine import Engine
 from runner.providers.claude.steering import InputQueue
@@ -52,6 +52,10 @@ class ClaudeQuery:
         if self._task is not None:
             self._task.cancel()
         self._bell.set()
+
+    def note_sent(self, origin: Origin, sent: Sequence[Sent]) -> None:
+        if self._engine is not None and self._task is not None and not self._task.done():
+            self._engine.note_sent(origin, sent)
 
     async def events(self) -> AsyncIterator[Event]:
         if self._aborted:

@@ -222,6 +222,7 @@ class History:
         self.entries = [first, *kept]
         self.replay_from = min(entry.offset for entry in self.entries)
         self.needs_finishing, self.interrupted_input = True, ""
+        earlier = [t for t in self.turns[:-1] if t.newest is not None and t.newest.n > limit]
         self.turns = []
         snapshot = record.get("turn")
         if isinstance(snapshot, dict):
@@ -229,7 +230,7 @@ class History:
             self.last_turn_end = ended if isinstance(ended, int) else self.last_turn_end
             self.interrupted_input = str(snapshot.get("input", ""))
             if "status" in snapshot:
-                self.turns = [_restored(snapshot, first.n)]
+                self.turns = [*earlier, _restored(snapshot, first.n)]
             if self.open_turn is not None:
                 self.taint |= self.open_turn.taint
 

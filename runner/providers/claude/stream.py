@@ -12,7 +12,8 @@ from pathlib import Path
 
 from contract.address import Destination
 from contract.errors import ContractError
-from contract.inbound.reader import read_destinations
+from contract.inbound.reader import read_destinations, read_tasks
+from contract.inbound.row import InboundStatus
 from runner.instructions.compaction import compaction_instructions
 from runner.providers.base import Event, ProviderOptions, QueryInput, Result, Said
 from runner.providers.claude.archive import ArchiveStyle
@@ -29,6 +30,7 @@ from runner.providers.claude.ledger import Ledger
 from runner.providers.claude.limits import TurnLimits
 from runner.providers.claude.mainline import Mainline
 from runner.providers.claude.models import ModelCatalog
+from runner.providers.claude.rhythm import pays_for_long
 from runner.providers.claude.steering import InputQueue
 from runner.providers.claude.subagent import SubAgentParts, SubAgents
 from runner.providers.claude.takeover import take_over
@@ -100,7 +102,9 @@ async def open_conversation(shared: Shared, query: QueryInput) -> tuple[Conversa
     return conversation, "" if taken is None else taken.note
 
 
-def join(shared: Shared, conversation: Conversation, emit: Emit) -> Opened:
+def join(
+    shared: Shared, conversation: Conversation, emit: Emit, ring: Callable[[], None] = lambda: None
+) -> Opened:
     config = shared.options.config
     mainline = Mainline(conversation, shared.builder, shared.features, config.fallback_model)
     window = Window(
@@ -113,6 +117,7 @@ def join(shared: Shared, conversation: Conversation, emit: Emit) -> Opened:
             instructions=lambda: _summary_words(shared),
             situation=lambda: _situation(shared),
             emit=emit,
+            ring=ring,
             configured_window=shared.options.environment.get(WINDOW_VARIABLE),
         )
     )
@@ -158,6 +163,7 @@ def build_engine(
             turns=turns,
             toolbox=options.toolbox,
             instructions=options.instructions,
+            has_rhythm=lambda: asyncio.to_thread(_has_rhythm, options.paths.inbound_db),
             opened=(note,) if note else (),
         )
     )
@@ -174,6 +180,16 @@ def _tainting(emit: Emit, taint: TurnTaint) -> Emit:
     return emit_tainted
 
 
+def _has_rhythm(inbound_db: Path) -> bool:
+    """A hint for the cache; without it the session's turns decide."""
+    try:
+        tasks = read_tasks(inbound_db)
+    except (ContractError, OSError):
+        return False
+    live = (task for task in tasks if task.status is InboundStatus.PENDING)
+    return pays_for_long(task.recurrence for task in live if task.recurrence)
+
+
 async def _summary_words(shared: Shared) -> Callable[[str], str]:
     path = shared.options.paths.inbound_db
     destinations: tuple[Destination, ...] = ()
@@ -184,4 +200,6 @@ async def _summary_words(shared: Shared) -> Callable[[str], str]:
 
 
 async def _situation(shared: Shared) -> Situation:
-    return Situation(destinations=(await shared.options.instructions.read()).addendum)
+    options = shared.options
+    read, ends = await asyncio.gather(options.instructions.read(), options.open_ends())
+    return Situation(read.addendum, ends.questions, ends.commands)

@@ -140,8 +140,9 @@ class SubAgents:
             return error_result(str(error))
         async with self._room:
             _log.info("sub-agent begins", extra=fields(reason=request.description[:100]))
+            limits, toolbox = self._parts.limits, self._parts.toolbox
             try:
-                async with asyncio.timeout(self._parts.limits.seconds):
+                async with toolbox.at_work(TASK, limits.seconds), asyncio.timeout(limits.seconds):
                     return await self._work(request, activity)
             except TimeoutError:
                 minutes = self._parts.limits.seconds / 60
@@ -153,14 +154,15 @@ class SubAgents:
     async def _work(self, request: TaskRequest, activity: Callable[[], None]) -> ToolResult:
         parts = self._parts
         names = allowed_names(await parts.toolbox.specs(), read_only=request.read_only)
-        toolbox = parts.toolbox.subset(names)
         head = await parts.builder.build(request.model)
         transcript = await asyncio.to_thread(parts.transcript)
+        toolbox = parts.toolbox.subset(names)
         agent = SubAgent(parts, restricted(head, names), ToolRunner(toolbox), transcript)
         try:
             return await agent.run(request, activity)
         finally:
             transcript.close()
+            await toolbox.close()
 
 
 class SubAgent:
@@ -281,8 +283,9 @@ def read_task(arguments: object) -> TaskRequest:
 
 def allowed_names(specs: tuple[ToolSpec, ...], *, read_only: bool) -> frozenset[str]:
     """What a sub-agent may use."""
+    known = [one for spec in specs for one in (spec, *spec.listed)]
     return frozenset(
-        spec.name for spec in specs if _is_allowed(spec.name) and (spec.read_only or not read_only)
+        spec.name for spec in known if _is_allowed(spec.name) and (spec.read_only or not read_only)
     )
 
 

@@ -5,7 +5,6 @@ an interrupt loses only what was not finished. Calls of sub-agents run side by s
 to the toolbox, together if they only read and one after the other if not.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -23,6 +22,7 @@ from runner.toolbox.base import (
     ToolResult,
     ToolUse,
 )
+from runner.toolbox.together import side_by_side
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class ToolRunner:
         """Names of tools that only read; asked only if it could matter."""
         if len(uses) < 2:
             return frozenset()
-        specs = await self._toolbox.specs()
+        specs = [one for spec in await self._toolbox.specs() for one in (spec, *spec.listed)]
         return frozenset(
             name for spec in specs if spec.read_only for name in (spec.name, *spec.aliases)
         )
@@ -110,9 +110,7 @@ class ToolRunner:
         async def run(use: ToolUse) -> None:
             results[use.id] = to_block(use.id, await tasks.run_task(use, activity))
 
-        async with asyncio.TaskGroup() as group:
-            for use in uses:
-                group.create_task(run(use))
+        await side_by_side(run(use) for use in uses)
 
 
 def to_block(call_id: str, result: ToolResult) -> Block:

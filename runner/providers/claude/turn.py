@@ -88,7 +88,6 @@ class _State:
     pauses: int = 0
     truncations: int = 0
     window_exceeded: int = 0
-    cost_usd: float = 0.0
     progress_at: float = 0.0
     compacted: bool = False
     media_replaced: bool = False
@@ -201,7 +200,7 @@ class Turn:
         called = await self._call()
         response = called.response
         state.calls += 1
-        state.cost_usd += await parts.ledger.note(called, UsageKind.MAIN, state.ids)
+        await parts.ledger.note(called, UsageKind.MAIN, state.ids)
         parts.window.note(response)
         self._count(response.stop_reason)
         counters = Counters(state.calls, state.pauses, state.truncations, state.window_exceeded)
@@ -322,8 +321,8 @@ class Turn:
         self._parts.intake.append(inputs, ids, leading=blocks, notes=notes)
 
     def _spent(self) -> Spent:
-        state = self._state
-        return Spent(state.calls, self._clock() - state.progress_at, state.cost_usd)
+        state, ledger = self._state, self._parts.ledger
+        return Spent(state.calls, self._clock() - state.progress_at, ledger.spent_in_turn)
 
     def _finish(self, response: Response, reason: str) -> bool:
         record = self._store(response)

@@ -73,24 +73,6 @@ def day_start(now: datetime, zone: tzinfo) -> datetime:
     return datetime.combine(now.astimezone(zone).date(), time(), zone).astimezone(UTC)
 
 
-class Cap(StrEnum):
-    """Which limit of ``container.json`` is reached."""
-
-    TURN = "turn"
-    DAY = "day"
-
-
-def reached_cap(
-    spent_turn: float, spent_day: float, per_turn: float | None, per_day: float | None
-) -> Cap | None:
-    """R-322. The day comes first: then no call is made at all."""
-    if per_day is not None and spent_day >= per_day:
-        return Cap.DAY
-    if per_turn is not None and spent_turn >= per_turn:
-        return Cap.TURN
-    return None
-
-
 def _samples(model: str, usage: Mapping[str, object]) -> list[tuple[str, Tokens]]:
     """Every sampling of the response with the model that did it."""
     iterations = usage.get("iterations")

@@ -1,21 +1,31 @@
 """Keeps the context below its limit: counts, decides, and carries a compaction through (R-280).
 
 One per stream, used by ``turn`` before requests and by ``engine`` between turns. An interrupt ends
-the request for a summary, never the storing of it: the steps that write are not cancelled.
+the request for a summary, never the storing of it: the steps that write are not cancelled. Between
+turns the summary is made in the background, while the conversation goes on, and is put in place at
+the next boundary (R-281, R-283).
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 
 from runner.errors import ProviderError, Trouble
 from runner.log import fields
-from runner.providers.base import Compacted, Failure
+from runner.providers.base import Compacted, Event, Failure
 from runner.providers.claude.archive import ArchiveStyle
+from runner.providers.claude.cachewatch import CacheWatch
 from runner.providers.claude.calls import Called, Emit, ModelCalls
 from runner.providers.claude.client import ApiRequest
-from runner.providers.claude.compaction import Compacting, Compactor, CompactorParts, Situation
+from runner.providers.claude.compaction import (
+    Compacting,
+    Compactor,
+    CompactorParts,
+    Draft,
+    Situation,
+)
 from runner.providers.claude.errors import CallClass, CallError
 from runner.providers.claude.estimate import (
     Budget,
@@ -30,12 +40,13 @@ from runner.providers.claude.features import Feature, FeatureSet
 from runner.providers.claude.ledger import Ledger
 from runner.providers.claude.mainline import Mainline
 from runner.providers.claude.message import Response
-from runner.providers.claude.records import Json, Message
+from runner.providers.claude.records import Json, Message, TurnStatus
 from runner.providers.claude.request import COMPACTION_BETA, RequestPlan, build_request
 from runner.providers.claude.usage import UsageKind
 
 _log = logging.getLogger(__name__)
 
+INTERRUPTED = "the compaction was interrupted"
 LOST = "the conversation could not be summarised and was begun anew"
 
 
@@ -51,19 +62,24 @@ class WindowParts:
     instructions: Callable[[], Awaitable[Callable[[str], str]]]
     situation: Callable[[], Awaitable[Situation]]
     emit: Emit
+    ring: Callable[[], None] = lambda: None
+    """Called when a summary from the background waits for ``settle``."""
     configured_window: str | None = None
 
 
 class Window:
     def __init__(self, parts: WindowParts) -> None:
         self._parts = parts
-        self._caller = _SummaryCaller(parts)
         self._used: int | None = None
+        self._cache = CacheWatch(time.monotonic)
         self._running = False
+        self._background: asyncio.Task[Draft | None] | None = None
+        self._gave_up = False
+        """A summary could not be had. Each try reads the whole list, so the next waits for need."""
 
     @property
     def is_compacting(self) -> bool:
-        return self._running
+        return self._running or self._background is not None
 
     @property
     def threshold(self) -> int:
@@ -74,64 +90,130 @@ class Window:
 
     def note(self, response: Response) -> None:
         self._used = used_tokens(response.usage)
+        if self._parts.features.has(Feature.CACHE):
+            self._cache.note(self._parts.mainline.epoch.prefix, response.usage)
 
     async def make_room(self) -> bool:
         """Before a request; True: the conversation was shortened."""
-        if not should_compact(self._budget(Moment.BEFORE_REQUEST)):
-            return False
-        return await self.compact()
+        return await self.compact() if self._is_full else False
 
-    async def rest(self, *, input_waiting: bool) -> None:
-        """Between turns; a failure waits for the next turn, where it is told."""
-        budget = replace(self._budget(Moment.TURN_ENDED), input_waiting=input_waiting)
-        if not should_compact(budget):
+    def rest(self, *, input_waiting: bool) -> None:
+        """After a turn: begins with a summary if it is time. Not when the turn was broken off or
+        failed: nobody who has said stop wants anything done, and trouble would only repeat itself.
+        """
+        turns = self._parts.mainline.conversation.turns
+        if self._background is not None or self._gave_up:
             return
-        try:
-            await self.compact()
-        except ProviderError as error:
-            _log.warning("compaction put off", extra=fields(reason=error))
+        if not turns or turns[-1].status is not TurnStatus.OK:
+            return
+        budget = replace(self._budget(Moment.TURN_ENDED), input_waiting=input_waiting)
+        if should_compact(budget):
+            _log.info("summary begun in the background", extra=fields(count=budget.used))
+            self._background = asyncio.create_task(self._draft())
+            self._background.add_done_callback(lambda _: self._parts.ring())
+
+    async def settle(self, *, wait: bool = False) -> bool:
+        """Puts a summary from the background in place, if there is one; True: it was done.
+
+        ``wait``: also one that is still being made.
+        """
+        task = self._background
+        if task is None or not (wait or task.done()):
+            return False
+        await asyncio.wait({task})
+        self._background = None
+        draft = task.result()
+        if draft is None:
+            self._gave_up = True
+            return False
+        caller = self._caller()
+        conversation = self._parts.mainline.conversation
+        work = self._compactor(caller).put_in_place(conversation, draft, self._used or 0)
+        if await self._undisturbed(work, caller) is None:
+            _log.info("summary from the background does not fit any more")
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Nothing goes on in the background when this returns."""
+        task, self._background = self._background, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # looked at, so that nobody complains
 
     async def compact(self, wish: str = "") -> bool:
         """False: there is nothing to shorten. Raises ProviderError; nothing is changed then."""
+        if await self.settle(wait=True) and not self._is_full:
+            return True
         done = await self.carry_out(wish)
         if done is None:
             return False
-        self._used = None
-        self._parts.emit(Compacted(done.pre_tokens, done.post_tokens))
         if done.lost:
             self._parts.emit(Failure(Trouble.TOO_LARGE, LOST, retryable=False))
         return True
 
     async def carry_out(self, wish: str = "") -> Compacting | None:
-        words = await self._parts.instructions()
+        await self.stop()
+        words, caller = await self._parts.instructions(), self._caller()
         conversation = self._parts.mainline.conversation
-        task = asyncio.create_task(
-            self._compactor(words).compact(conversation, self._used or 0, wish)
-        )
+        work = self._compactor(caller, words).compact(conversation, self._used or 0, wish)
+        return await self._undisturbed(work, caller)
+
+    async def _undisturbed(
+        self, work: Coroutine[object, object, Compacting | None], caller: "_SummaryCaller"
+    ) -> Compacting | None:
+        """An interrupt ends the request in it, if one is running, and waits for the rest."""
+        task = asyncio.create_task(work)
         self._running = True
         try:
-            return await asyncio.shield(task)
+            await asyncio.shield(task)
         except asyncio.CancelledError:
-            self._caller.interrupt()
+            caller.interrupt()
             await asyncio.wait({task})
-            if not task.cancelled():
-                task.exception()  # looked at, so that nobody complains
             raise
         finally:
             self._running = False
+            if task.done() and not task.cancelled() and task.exception() is None:
+                self._note_shortened(task.result())
+        return task.result()
 
     async def finish_interrupted(self) -> None:
         """A kill came between the summary and the new head."""
         conversation = self._parts.mainline.conversation
         if conversation.needs_finishing:
-            await self._compactor(lambda wish: wish).finish(conversation)
+            await self._compactor(self._caller()).finish(conversation)
 
-    def _compactor(self, words: Callable[[str], str]) -> Compactor:
+    async def _draft(self) -> Draft | None:
+        """A failure waits for the next turn, where it is told."""
+        caller = self._caller(_to_nobody)
+        try:
+            words = await self._parts.instructions()
+            return await self._compactor(caller, words).draft(self._parts.mainline.conversation)
+        except ProviderError as error:
+            _log.warning("compaction put off", extra=fields(reason=error))
+            return None
+
+    def _caller(self, emit: Emit | None = None) -> "_SummaryCaller":
+        return _SummaryCaller(self._parts, emit or self._parts.emit)
+
+    def _note_shortened(self, done: Compacting | None) -> None:
+        if done is None:
+            return
+        self._used, self._gave_up = None, False
+        self._cache.forget()
+        self._parts.mainline.list_changed()
+        self._parts.emit(Compacted(done.pre_tokens, done.post_tokens))
+
+    def _compactor(
+        self, caller: "_SummaryCaller", words: Callable[[str], str] = lambda wish: wish
+    ) -> Compactor:
         parts = self._parts
         head = parts.mainline.head
         return Compactor(
             CompactorParts(
-                caller=self._caller,
+                caller=caller,
                 instructions=words,
                 rebuild=parts.mainline.rebuild,
                 situation=parts.situation,
@@ -143,6 +225,10 @@ class Window:
                 ),
             )
         )
+
+    @property
+    def _is_full(self) -> bool:
+        return should_compact(self._budget(Moment.BEFORE_REQUEST))
 
     def _budget(self, moment: Moment) -> Budget:
         conversation = self._parts.mainline.conversation
@@ -162,11 +248,16 @@ def _after_last_answer(messages: list[Message]) -> list[Message]:
     return messages
 
 
+def _to_nobody(_: Event) -> None:
+    """What is done in the background is no sign of life of a turn."""
+
+
 class _SummaryCaller:
     """The compaction's way to the API; see ``compaction.Caller``."""
 
-    def __init__(self, parts: WindowParts) -> None:
+    def __init__(self, parts: WindowParts, emit: Emit) -> None:
         self._parts = parts
+        self._emit = emit
         self._task: asyncio.Task[Called] | None = None
         self._interrupted = False
 
@@ -177,17 +268,18 @@ class _SummaryCaller:
 
     async def complete(self, request: Json, *, kind: str) -> Mapping[str, object]:
         """``kind`` is always that of a compaction."""
+        if self._interrupted:
+            raise ProviderError(Trouble.NETWORK, INTERRUPTED)
         self._parts.ledger.check_day()
         call = _SummaryCall(self._parts, request)
-        self._task = asyncio.create_task(self._parts.calls.call(call, self._parts.emit))
+        self._task = asyncio.create_task(self._parts.calls.call(call, self._emit))
         try:
             called = await self._task
         except asyncio.CancelledError:
             if not self._interrupted:
                 self._task.cancel()
                 raise
-            self._interrupted = False
-            raise ProviderError(Trouble.NETWORK, "the compaction was interrupted") from None
+            raise ProviderError(Trouble.NETWORK, INTERRUPTED) from None
         finally:
             self._task = None
         await self._parts.ledger.note(called, UsageKind(kind))

@@ -1,12 +1,13 @@
 """The tools read_file, write_file, edit_file and insert_lines (R-248, R-253, R-254).
 
-What was read is remembered with its time of change, so that nothing is overwritten that the agent
-has not seen as it is now.
+What was read is remembered with its time of change and size, so that nothing is overwritten that
+the agent has not seen as it is now.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from runner.toolbox.base import (
@@ -18,11 +19,25 @@ from runner.toolbox.base import (
     error_result,
     text_result,
 )
-from runner.tools.files.changes import edited, inserted
-from runner.tools.files.opening import FileProblemError, read_bytes, replace_file
-from runner.tools.files.reading import MAX_LINES, read_for_model
+from runner.tools.files.changes import Change, edited, inserted, split_lines
+from runner.tools.files.numbering import MAX_LINES, Window
+from runner.tools.files.opening import (
+    FileProblemError,
+    Stamp,
+    current_stamp,
+    read_whole,
+    reason_of,
+    replace_file,
+    similar,
+)
+from runner.tools.files.pdf import find_poppler
+from runner.tools.files.reading import ReadRequest, Seen, read_for_model
 
 MAX_EDIT_BYTES = 32 * 1024 * 1024
+MAX_PATH = 4096
+MAX_REMEMBERED = 10_000
+SECONDS = 60.0
+"""A file system that hangs: a mount whose server is gone."""
 _PATH = {"type": "string", "description": "Absolute, or relative to the shell's folder."}
 _TEXT = {"type": "string"}
 
@@ -35,9 +50,11 @@ def _schema(required: list[str], **properties: object) -> dict[str, object]:
 READ = ToolSpec(
     "read_file",
     "Shows a file with line numbers (Read in other programs): text, notebooks, images, PDF, or "
-    "what is in a folder. 2000 lines at a time unless limit says otherwise.",
+    "what is in a folder. 2000 lines at a time unless limit says otherwise. Pages of a PDF come as "
+    "text.",
     _schema(
         [],
+        pages={"type": "string", "description": "Of a PDF: 3 or 2-5; all of it if left out."},
         offset={"type": "integer", "minimum": 1, "description": "First line."},
         limit={"type": "integer", "minimum": 1, "description": "How many lines."},
     ),
@@ -76,15 +93,23 @@ class FileTool:
 
     spec: ToolSpec
     work: Callable[[Arguments], Awaitable[ToolResult]]
+    seconds: float = SECONDS
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return None
+        return self.seconds
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
+        """A thread that hangs in the file system cannot be ended; the call can."""
         try:
-            return await self.work(arguments)
+            async with asyncio.timeout(self.seconds):
+                return await self.work(arguments)
         except FileProblemError as problem:
             return error_result(str(problem))
+        except TimeoutError:
+            return error_result(
+                f"the file system did not answer within {self.seconds:g} s; look whether anything "
+                "was changed before you try again"
+            )
 
 
 class FileTools:
@@ -95,15 +120,16 @@ class FileTools:
     def __init__(self, cwd: Callable[[], Path], protected: tuple[Path, ...]) -> None:
         self._cwd = cwd
         self._protected = tuple(path.resolve() for path in protected)
-        self._seen: dict[Path, int] = {}
-        self._hinted: set[Path] = set()
+        self._seen: dict[Path, Stamp] = {}
+        self._hinted: dict[Path, None] = {}
+        self._poppler = find_poppler()
 
     def tools(self) -> tuple[Tool, ...]:
         return (
-            FileTool(READ, self._threaded(self._read)),
-            FileTool(WRITE, self._threaded(self._write)),
-            FileTool(EDIT, self._threaded(self._edit)),
-            FileTool(INSERT, self._threaded(self._insert)),
+            FileTool(READ, self._read),
+            FileTool(WRITE, _threaded(self._write)),
+            FileTool(EDIT, _threaded(self._edit)),
+            FileTool(INSERT, _threaded(self._insert)),
         )
 
     def take_notes(self) -> tuple[str, ...]:
@@ -119,95 +145,140 @@ class FileTools:
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _threaded(
-        self, work: Callable[[Arguments], ToolResult]
-    ) -> Callable[[Arguments], Awaitable[ToolResult]]:
-        async def run(arguments: Arguments) -> ToolResult:
-            return await asyncio.to_thread(work, arguments)
-
-        return run
-
-    def _read(self, arguments: Arguments) -> ToolResult:
+    async def _read(self, arguments: Arguments) -> ToolResult:
         path = self._path(arguments)
-        offset, limit = arguments.get("offset"), arguments.get("limit")
-        first = int(offset) if isinstance(offset, int | float) else 1
-        count = int(limit) if isinstance(limit, int | float) else MAX_LINES
-        result = read_for_model(path, first, count)
-        self._remember(path)
-        hint = self._hint(path)
-        return ToolResult((*result.parts, *text_result(hint).parts)) if hint else result
+        window = Window(_count(arguments, "offset", 1), _count(arguments, "limit", MAX_LINES))
+        request = ReadRequest(path, window, str(arguments.get("pages") or "").strip())
+        seen = await read_for_model(request, self._poppler)
+        hint = await asyncio.to_thread(self._after_reading, path, seen)
+        parts = seen.result.parts
+        return replace(seen.result, parts=(*parts, *text_result(hint).parts) if hint else parts)
+
+    def _after_reading(self, path: Path, seen: Seen) -> str:
+        if seen.stamp is not None and not seen.result.is_error:
+            self._remember(_real(path), seen.stamp)
+        return self._hint(path, is_folder=seen.stamp is None)
 
     def _write(self, arguments: Arguments) -> ToolResult:
-        path = self._writable(arguments)
+        path, real = self._writable(arguments)
+        known = None
+        if current_stamp(real) is not None:
+            known = self._known(path, real)
         content = str(arguments["content"])
-        if path.exists():
-            self._check_seen(path)
-        replace_file(path, content.encode("utf-8", "replace"))
-        self._remember(path)
-        return text_result(f"Wrote {len(content.splitlines())} lines to {path}.")
+        self._remember(real, replace_file(path, _encoded(content), known))
+        count = len(split_lines(content))
+        return text_result(f"Wrote {count} {'line' if count == 1 else 'lines'} to {path}.")
 
     def _edit(self, arguments: Arguments) -> ToolResult:
-        path, text = self._known_text(arguments)
+        path, real = self._writable(arguments)
+        text, stamp = self._text(path, real)
         change = edited(
             text,
-            str(arguments["old_text"]),
-            str(arguments["new_text"]),
+            _plain(arguments["old_text"]),
+            _plain(arguments["new_text"]),
             everywhere=bool(arguments.get("replace_all")),
         )
-        return self._store(path, change.text, change.shown)
+        return self._store(path, real, change, stamp)
 
     def _insert(self, arguments: Arguments) -> ToolResult:
-        path, text = self._known_text(arguments)
+        path, real = self._writable(arguments)
+        text, stamp = self._text(path, real)
         line = arguments["line"]
         assert isinstance(line, int | float)
-        change = inserted(text, int(line), str(arguments["text"]))
-        return self._store(path, change.text, change.shown)
+        change = inserted(text, int(line), _plain(arguments["text"]))
+        return self._store(path, real, change, stamp)
 
-    def _known_text(self, arguments: Arguments) -> tuple[Path, str]:
-        path = self._writable(arguments)
-        data, size = read_bytes(path, MAX_EDIT_BYTES)
-        if size > MAX_EDIT_BYTES:
-            raise FileProblemError(f"{path} is too large to be edited this way; use the shell")
-        self._check_seen(path)
-        try:
-            return path, data.decode()
-        except UnicodeDecodeError:
-            raise FileProblemError(f"{path} is not UTF-8 text; use the shell") from None
+    def _text(self, path: Path, real: Path) -> tuple[str, Stamp]:
+        """Bytes that are no UTF-8 are carried along, so that they stay as they are."""
+        data, stamp = read_whole(path, MAX_EDIT_BYTES, "use the shell")
+        if stamp != self._known(path, real):
+            raise FileProblemError(f"{path} has changed since you read it; read it again")
+        if b"\0" in data:
+            raise FileProblemError(f"{path} is not UTF-8 text; use the shell")
+        return data.decode("utf-8", "surrogateescape"), stamp
 
-    def _store(self, path: Path, text: str, shown: str) -> ToolResult:
-        replace_file(path, text.encode())
-        self._remember(path)
-        return text_result(f"Changed {path}:\n{shown}")
+    def _store(self, path: Path, real: Path, change: Change, stamp: Stamp) -> ToolResult:
+        data = change.text.encode("utf-8", "surrogateescape")
+        self._remember(real, replace_file(path, data, stamp))
+        shown = change.shown.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        places = f" in {change.count} places, the first" if change.count > 1 else ""
+        return text_result(f"Changed {path}{places}:\n{shown}")
 
     def _path(self, arguments: Arguments) -> Path:
         given = str(arguments["path"])
-        if not given or "\0" in given or len(given) > 4096:
+        if not given.strip() or "\0" in given or len(given) > MAX_PATH:
             raise FileProblemError("path is empty or not a path")
+        try:
+            os.fsencode(given)
+        except UnicodeEncodeError:
+            raise FileProblemError("path has characters that no file name can have") from None
         return self._cwd() / given
 
-    def _writable(self, arguments: Arguments) -> Path:
+    def _writable(self, arguments: Arguments) -> tuple[Path, Path]:
         path = self._path(arguments)
-        real = path.resolve()
-        if any(real == place or place in real.parents for place in self._protected):
+        real = _real(path)
+        if any(_belongs(real, place) for place in self._protected):
             raise FileProblemError(f"{path} belongs to the session and cannot be changed")
-        return path
+        return path, real
 
-    def _remember(self, path: Path) -> None:
-        if path.is_file():
-            self._seen[path.resolve()] = path.stat().st_mtime_ns
+    def _remember(self, real: Path, stamp: Stamp) -> None:
+        self._seen.pop(real, None)
+        self._seen[real] = stamp
+        while len(self._seen) > MAX_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
-    def _check_seen(self, path: Path) -> None:
-        seen = self._seen.get(path.resolve())
-        if seen is None:
+    def _known(self, path: Path, real: Path) -> Stamp:
+        """The file as it was read or written last; raises FileProblemError."""
+        known = self._seen.get(real)
+        if known is None and current_stamp(real) is not None:
             raise FileProblemError(f"read {path} before you change it")
-        if path.stat().st_mtime_ns != seen:
-            raise FileProblemError(f"{path} has changed since you read it; read it again")
+        if known is None or current_stamp(real) is None:
+            raise FileProblemError(f"there is no file {path}{similar(path)}")
+        return known
 
-    def _hint(self, path: Path) -> str:
+    def _hint(self, path: Path, *, is_folder: bool) -> str:
         """R-301: instructions of a subfolder are pointed at once."""
-        folder = path if path.is_dir() else path.parent
+        folder = path if is_folder else path.parent
         notes = folder / "CLAUDE.md"
         if folder in self._hinted or folder == self._cwd() or notes == path:
             return ""
-        self._hinted.add(folder)
+        self._hinted[folder] = None
+        while len(self._hinted) > MAX_REMEMBERED:
+            del self._hinted[next(iter(self._hinted))]
         return f"(This folder has a CLAUDE.md: {notes})" if notes.is_file() else ""
+
+
+def _threaded(
+    work: Callable[[Arguments], ToolResult],
+) -> Callable[[Arguments], Awaitable[ToolResult]]:
+    async def run(arguments: Arguments) -> ToolResult:
+        return await asyncio.to_thread(work, arguments)
+
+    return run
+
+
+def _count(arguments: Arguments, name: str, otherwise: int) -> int:
+    given = arguments.get(name)
+    return max(int(given), 1) if isinstance(given, int | float) else otherwise
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError) as error:
+        raise FileProblemError(f"{path} cannot be reached: {reason_of(error)}") from error
+
+
+def _belongs(real: Path, place: Path) -> bool:
+    """Also the journals beside a database, which would be believed."""
+    beside = real.parent == place.parent and real.name.startswith(f"{place.name}-")
+    return real == place or place in real.parents or beside
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _plain(value: object) -> str:
+    """Halves of characters, which would come out as bytes of their own."""
+    return _encoded(str(value)).decode()

@@ -12,10 +12,12 @@ from contract.errors import BadContent
 from contract.ids import new_id
 from contract.inbound.lookup import RESPONSE_PREFIX
 from contract.inbound.row import InboundRow, MessageKind
+from contract.ncl_answer import DONE, render
+from contract.ncl_words import Typed
+from contract.table import Look
 from runner.desk.desk import Desk
 from runner.desk.errand import Errand, Letter
-from runner.ncl_client.grammar import USAGE, Typed, parse_words
-from runner.ncl_client.render import DONE, render
+from runner.ncl_client.grammar import USAGE, parse_words
 from runner.ncl_client.transport import TIMEOUT_SECONDS, parse_frame
 from runner.toolbox.base import ToolCall, ToolResult, ToolSpec, error_result, text_result
 from runner.tools.nanoclaw.base import NanoclawTool, object_schema, string
@@ -52,6 +54,8 @@ class _Admin:
         typed = _typed(given.text("command", MAX_COMMAND_BYTES))
         if typed.help:
             return text_result(USAGE)
+        if typed.problem:
+            raise BadArgumentError(f"'command': {typed.problem}")
         if not typed.command:
             raise BadArgumentError(f"'command' has only flags. {USAGE}")
         request_id = new_id("cli")
@@ -67,7 +71,7 @@ class _Admin:
             await self._desk.write(Errand((letter,), lambda _: ""), "")
             row = await self._wait(request_id, call)
             answer_id = RESPONSE_PREFIX + request_id if row is None else row.id
-            result = self._result(row, as_json=typed.json)
+            result = self._result(row, typed)
             settle = Errand((), lambda _: result.text, settles=(answer_id,))
             await self._desk.write(settle, call.id)
         return result
@@ -83,11 +87,11 @@ class _Admin:
             await asyncio.sleep(min(POLL_SECONDS, left))
         return row
 
-    def _result(self, row: InboundRow | None, *, as_json: bool) -> ToolResult:
+    def _result(self, row: InboundRow | None, typed: Typed) -> ToolResult:
         if row is None:
             return error_result(f"timed out: no answer of the host in {self._seconds:.0f} seconds")
         try:
-            output = render(parse_frame(row.content), as_json=as_json)
+            output = render(parse_frame(row.content), typed, Look())
         except BadContent as error:
             return error_result(str(error))
         text = output.text[:MAX_RESULT]

@@ -109,8 +109,9 @@ class _Asker:
         placed = await self._place()
         question_id = new_id("msg")
         card = QuestionCard(
-            question_id=question_id, title=title, question=question, options=options
-        )
+            question_id=question_id, title=title, question=question, options=options,
+            timeout=seconds,
+        )  # fmt: skip
         opened = OpenQuestion(
             question_id, call.id, title, question,
             utc_now() + timedelta(seconds=seconds), self._elsewhere,

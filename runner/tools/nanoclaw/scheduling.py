@@ -3,7 +3,7 @@
 from runner.desk.desk import Desk
 from runner.toolbox.base import ToolSpec
 from runner.tools.nanoclaw.base import NanoclawTool, object_schema, string
-from runner.tools.nanoclaw.tasks import TaskDesk
+from runner.tools.nanoclaw.tasks import CATCH_UP, CONTEXTS, TaskDesk
 
 _ZONE = (
     "The user's time zone is in the <context timezone> header; times without Z or offset and cron "
@@ -23,6 +23,23 @@ _SCRIPT = string(
     "A bash script that runs first and decides, by a last line of JSON with wakeAgent true or "
     "false, whether the agent is woken at all."
 )
+_OPTIONS = {
+    "timezone": string(
+        "IANA zone of processAfter and recurrence, such as Asia/Tokyo; default: the user's zone."
+    ),
+    "catchUp": {
+        "type": "string",
+        "enum": list(CATCH_UP),
+        "description": "What becomes of times that pass while nothing can run: 'latest' (default) "
+        "runs once, late; 'all' makes every one up; 'skip' leaves them out.",
+    },
+    "context": {
+        "type": "string",
+        "enum": list(CONTEXTS),
+        "description": "'group' (default): runs in this conversation. 'isolated': in one of its "
+        "own, without what was said here; list_tasks does not show it, so keep its id.",
+    },
+}
 _BY_ID = {
     "cancel_task": "End a task and all its repetitions.",
     "pause_task": "Hold a task until it is resumed.",
@@ -38,7 +55,7 @@ def task_tools(desk: Desk, zone_name: str) -> tuple[NanoclawTool, ...]:
             ToolSpec(
                 "schedule_task",
                 f"Schedule a task that runs once or repeatedly. {_ZONE}",
-                object_schema(fields, ("prompt", "processAfter")),
+                object_schema({**fields, **_OPTIONS}, ("prompt", "processAfter")),
             ),
             tasks.schedule,
         ),

@@ -12,7 +12,7 @@ from contract.clock import to_text, utc_now
 from contract.content import TaskIn, parse_inbound
 from contract.errors import BadContent
 from contract.ids import new_id
-from contract.inbound.row import InboundRow, InboundStatus, MessageKind
+from contract.inbound.row import DeliveredStatus, InboundRow, InboundStatus, MessageKind
 from contract.recurrence import check_recurrence
 from contract.shape import UNSET, Shape, Unset
 from contract.zoned import local_text, parse_zoned
@@ -28,6 +28,9 @@ MAX_AHEAD = timedelta(days=5 * 366)
 MAX_PROMPT_BYTES = 64 * 1024
 MAX_LISTED = 100
 PREVIEW = 80
+MAX_ZONE_BYTES = 64
+CATCH_UP = ("latest", "all", "skip")
+CONTEXTS = ("group", "isolated")
 LIVE = (InboundStatus.PENDING, InboundStatus.PAUSED)
 
 _NAMED: dict[str, type[CancelTask | PauseTask | ResumeTask]] = {
@@ -46,7 +49,8 @@ class TaskDesk:
 
     async def schedule(self, given: Given, call: ToolCall) -> ToolResult:
         prompt = given.text("prompt", MAX_PROMPT_BYTES)
-        first = self._moment(given.text("processAfter", 100))
+        zone_name = given.optional_text("timezone", MAX_ZONE_BYTES) or None
+        first = self._moment(given.text("processAfter", 100), zone_name)
         recurrence = _recurrence(given.optional_text("recurrence", 1000))
         script = given.optional_text("script", MAX_PROMPT_BYTES) or None
         placed = await self._place()
@@ -60,6 +64,9 @@ class TaskDesk:
             platform_id=placed.address.platform_id,
             channel_type=placed.address.channel_type,
             thread_id=placed.address.thread_id,
+            tz=zone_name,
+            catch_up=_one_of(given, "catchUp", CATCH_UP),
+            context=_one_of(given, "context", CONTEXTS),
         )
         repeats = f", repeating {recurrence!r}" if recurrence else ""
         late = " That time is past, so it runs at once." if first <= utc_now() else ""
@@ -121,22 +128,25 @@ class TaskDesk:
         """The id, if a change of this task can have an effect; raises BadArgumentError."""
         task = await self._desk.find_task(task_id)
         if task is None:
-            # Asked for a moment ago, and the host has not taken it over yet.
-            if await self._desk.has_written(task_id) and (
-                await self._desk.find_delivered(task_id) is None
-            ):
-                return task_id
+            # Asked for a moment ago and not taken over yet, or in a conversation of its own.
+            if await self._desk.has_written(task_id):
+                mark = await self._desk.find_delivered(task_id)
+                if mark is None or mark.status is DeliveredStatus.DELIVERED:
+                    return task_id
             raise BadArgumentError(f"there is no task {task_id!r}; list_tasks shows their ids")
         if task.status not in LIVE:
             raise BadArgumentError(f"task {task_id} is over; list_tasks shows those that are not")
         return task_id
 
-    def _moment(self, text: str) -> datetime:
-        moment = parse_zoned(text, self._zone)
+    def _moment(self, text: str, zone_name: str | None = None) -> datetime:
+        name, zone = find_zone(zone_name) if zone_name else (self._zone_name, self._zone)
+        if zone_name not in (None, name):
+            raise BadArgumentError(f"'timezone' {zone_name!r} is no IANA zone like Europe/Berlin")
+        moment = parse_zoned(text, zone)
         if moment is None:
             raise BadArgumentError(
                 f"'processAfter' {text[:100]!r} is not a time; write it like 2026-01-15T09:00 (in "
-                f"{self._zone_name}) or with Z or an offset at the end"
+                f"{name}) or with Z or an offset at the end"
             )
         if moment - utc_now() > MAX_AHEAD:
             raise BadArgumentError("'processAfter' is more than five years ahead")
@@ -184,6 +194,13 @@ def _recurrence(text: str | None) -> str | None:
 def _new_recurrence(given: Given) -> str | Unset | None:
     text = given.optional_text("recurrence", 1000)
     return UNSET if text is None else _recurrence(text)
+
+
+def _one_of(given: Given, name: str, words: tuple[str, ...]) -> str | None:
+    text = given.optional_text(name, MAX_ZONE_BYTES) or None
+    if text is not None and text not in words:
+        raise BadArgumentError(f"'{name}' must be one of {', '.join(words)}")
+    return text
 
 
 def _cleared(given: Given, name: str, max_bytes: int) -> str | Unset | None:

@@ -2,32 +2,36 @@
 
 from pathlib import Path
 
-from runner.tools.shell.text import HEAD_CHARACTERS, TAIL_CHARACTERS, shortened
+from runner.tools.shell.text import (
+    HEAD_CHARACTERS,
+    TAIL_CHARACTERS,
+    Excerpt,
+    shortened,
+    whole_characters,
+)
 
-WHOLE_BYTES = 4 * (HEAD_CHARACTERS + TAIL_CHARACTERS)
+HEAD_BYTES = 4 * HEAD_CHARACTERS
+TAIL_BYTES = 4 * TAIL_CHARACTERS
 
 
-def read_output(path: Path) -> str:
-    """Beginning and end of a file of any size; never more than a few hundred kilobytes."""
+def read_output(path: Path, start: int = 0, *, growing: bool = False) -> tuple[str, int]:
+    """Beginning and end of what stands after ``start``, and where to go on; of a file of any size
+    never more than 120 kB are read. A ``growing`` file may end within a character."""
     try:
         with path.open("rb") as file:
-            head = file.read(WHOLE_BYTES)
-            size = file.seek(0, 2)
-            if size <= WHOLE_BYTES:
-                return shortened(head, None, size, str(path))
-            file.seek(max(size - 4 * TAIL_CHARACTERS, 0))
-            return shortened(head, file.read(4 * TAIL_CHARACTERS), size, str(path))
+            end = file.seek(0, 2)
+            start = min(start, end)
+            file.seek(start)
+            size = end - start
+            if size <= HEAD_BYTES + TAIL_BYTES:
+                data = file.read(size)
+                data = data[: whole_characters(data)] if growing else data
+                return shortened(Excerpt(data, None, len(data)), str(path)), start + len(data)
+            head = file.read(HEAD_BYTES)
+            file.seek(end - TAIL_BYTES)
+            tail = file.read(TAIL_BYTES)
     except OSError as error:
-        return f"(the output cannot be read: {error})"
-
-
-def read_since(path: Path, offset: int) -> tuple[str, int]:
-    """What was written after ``offset``, shortened, and where to go on."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(min(offset, size))
-            data = file.read(WHOLE_BYTES)
-    except OSError as error:
-        return f"(the output cannot be read: {error})", offset
-    return shortened(data, None, size, str(path)), min(offset, size) + len(data)
+        return f"(the output cannot be read: {error.strerror})", start
+    cut = len(tail) - whole_characters(tail) if growing else 0
+    tail = tail[: len(tail) - cut]
+    return shortened(Excerpt(head, tail, size - cut), str(path)), end - cut

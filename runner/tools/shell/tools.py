@@ -13,12 +13,16 @@ from runner.toolbox.base import (
     text_result,
 )
 from runner.tools.shell.background import MAX_ALIVE
-from runner.tools.shell.shell import Shell
+from runner.tools.shell.shell import Running, Shell
 
 DEFAULT_MS = 120_000
 MAX_MS = 600_000
 MAX_BACKGROUND_MS = 3_600_000
 MAX_WAIT_MS = 30_000
+START_SECONDS = 20.0
+"""For a background command to begin, which may have to wait for the shell's variables."""
+END_SECONDS = 15.0
+"""To end a command that does not want to, and to tell what it printed."""
 
 _BASH = ToolSpec(
     name="bash",
@@ -49,7 +53,7 @@ _OUTPUT = ToolSpec(
     name="bash_output",
     description=(
         "New output and state of a background command (BashOutput, TaskOutput in other "
-        "programs); waits for its end if asked to, or ends it."
+        "programs); waits for its end if asked to, or ends it. Without id: all of them."
     ),
     input_schema={
         "type": "object",
@@ -61,7 +65,6 @@ _OUTPUT = ToolSpec(
                 "description": "Wait so long for its end, at most 30000.",
             },
         },
-        "required": ["id"],
     },
     aliases=("BashOutput", "TaskOutput"),
 )
@@ -78,6 +81,9 @@ class BashTool:
         self._shell = shell
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
+        """A command in the background has its own limit; the call that starts it is short."""
+        if arguments.get("run_in_background"):
+            return START_SECONDS
         return _milliseconds(arguments) / 1000
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
@@ -90,19 +96,26 @@ class BashTool:
             return error_result("command is missing")
         if "\0" in command:
             return error_result("command must not contain a NUL character")
-        seconds = _milliseconds(arguments) / 1000
         try:
-            if not arguments.get("run_in_background"):
-                return text_result(await self._shell.run(command, seconds, call.activity))
-            if len(self._shell.background.alive) >= MAX_ALIVE:
-                return error_result(
-                    f"{MAX_ALIVE} background commands run already; end one with bash_output"
-                )
-            notify = bool(arguments.get("notify"))
-            job = await self._shell.start(command, seconds, notify=notify)
+            if arguments.get("run_in_background"):
+                return await self._start(command, arguments)
+            seconds = _milliseconds(arguments) / 1000
+            text = await self._shell.run(command, seconds, call.activity)
         except OSError as error:
             return error_result(f"no shell can be started here: {error}")
-        return text_result(f"Started in the background as {job.name}; output: {job.output}")
+        return text_result(text + _lowered(arguments))
+
+    async def _start(self, command: str, arguments: Arguments) -> ToolResult:
+        if len(self._shell.background.alive) >= MAX_ALIVE:
+            return error_result(
+                f"{MAX_ALIVE} background commands run already; end one with bash_output"
+            )
+        notify = bool(arguments.get("notify"))
+        job = await self._shell.start(Running(command, _milliseconds(arguments) / 1000, notify))
+        return text_result(
+            f"Started in the background as {job.name}; output: {job.order.output}"
+            + _lowered(arguments)
+        )
 
 
 class BashOutputTool:
@@ -112,31 +125,43 @@ class BashOutputTool:
         self._shell = shell
 
     def declared_seconds(self, arguments: Arguments) -> float | None:
-        return _wait_seconds(arguments) + 5
+        return _wait_seconds(arguments) + END_SECONDS
 
     async def run(self, arguments: Arguments, call: ToolCall) -> ToolResult:
-        job = self._shell.background.find(str(arguments.get("id")))
+        name = arguments.get("id")
+        if not name:
+            return text_result(self._shell.background.table())
+        job = self._shell.background.find(str(name))
         if job is None:
-            known = self._shell.background.names()
-            return error_result(f"there is no background command {arguments.get('id')}: {known}")
+            known = self._shell.background.table()
+            return error_result(f"there is no background command {name!r}; there are:\n{known}")
         if arguments.get("kill"):
             await self._shell.background.end(job, "it was stopped")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_wait_seconds(arguments)):
                 await job.ended.wait()
         call.activity()
-        state = "still running" if job.status is None else f"ended with status {job.status}"
         text = await asyncio.to_thread(job.news)
-        return text_result(f"{text}\n[{job.name}: {state}]".lstrip())
+        return text_result(f"{text}\n[{job.name}: {job.state}]".lstrip())
+
+
+def _highest(arguments: Arguments) -> int:
+    return MAX_BACKGROUND_MS if arguments.get("run_in_background") else MAX_MS
 
 
 def _milliseconds(arguments: Arguments) -> int:
-    background = bool(arguments.get("run_in_background"))
-    highest = MAX_BACKGROUND_MS if background else MAX_MS
+    highest = _highest(arguments)
     given = arguments.get("timeout_ms")
     if not isinstance(given, int | float) or given <= 0:
-        return highest if background else DEFAULT_MS
+        return highest if arguments.get("run_in_background") else DEFAULT_MS
     return int(min(given, highest))
+
+
+def _lowered(arguments: Arguments) -> str:
+    given, highest = arguments.get("timeout_ms"), _highest(arguments)
+    if isinstance(given, int | float) and given > highest:
+        return f"\n[timeout_ms was lowered to {highest}, the highest there is]"
+    return ""
 
 
 def _wait_seconds(arguments: Arguments) -> float:

@@ -7,7 +7,7 @@ that passes here and is answered strangely in a test is the test's own wish.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from helpers.messages_api.answers import Block, Failing
@@ -29,8 +29,12 @@ class RefusedError(Exception):
         self.failing = Failing(status, kind, message)
 
 
-def check(body: dict[str, Any], betas: frozenset[str], signed: set[str]) -> None:
-    """Raises RefusedError. ``signed`` are signatures of compaction blocks that we have made."""
+Signed = Mapping[str, list[dict[str, Any]]]
+"""Signatures of the compaction blocks that we have made, and the messages that each stands for."""
+
+
+def check(body: dict[str, Any], betas: frozenset[str], signed: Signed) -> None:
+    """Raises RefusedError."""
     for key in ("model", "max_tokens", "messages"):
         if key not in body:
             raise RefusedError(f"{key}: Field required")
@@ -44,7 +48,7 @@ def check(body: dict[str, Any], betas: frozenset[str], signed: set[str]) -> None
     _check_pairs(body["messages"])
     _check_breakpoints(body)
     _check_tools(body.get("tools", []))
-    _check_thinking(body, betas)
+    _check_thinking(body, betas, signed)
     _check_compaction(body, betas, signed)
 
 
@@ -53,14 +57,25 @@ def content_of(message: dict[str, Any]) -> list[Block]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
 
 
-def prefix_signature(body: dict[str, Any], before: int) -> str:
-    """Binds thinking to system, tools and all messages before it; cache markers do not count."""
+def prefix_signature(body: dict[str, Any], before: int, signed: Signed) -> str:
+    """Binds thinking to system, tools and all messages before it; cache markers do not count.
+
+    A compaction block counts as what it stands for, so that turns may be kept behind it.
+    """
     prefix = {
         "system": without_markers(body.get("system", [])),
         "tools": without_markers(body.get("tools", [])),
-        "messages": without_markers(body["messages"][:before]),
+        "messages": without_markers(_unfolded(body["messages"][:before], signed)),
     }
     return _SIGNED + hashlib.sha256(json.dumps(prefix, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _unfolded(messages: list[dict[str, Any]], signed: Signed) -> list[dict[str, Any]]:
+    first = content_of(messages[0])[0] if messages else {}
+    stands_for = signed.get(str(first.get("signature")))
+    if first.get("type") != "compaction" or stands_for is None:
+        return messages
+    return [*_unfolded(stands_for, signed), *messages[1:]]
 
 
 def without_markers(value: Any) -> Any:
@@ -174,7 +189,7 @@ def _check_tools(tools: list[dict[str, Any]]) -> None:
             raise RefusedError(f"tools.{i}.input_schema.type: Field required")
 
 
-def _check_thinking(body: dict[str, Any], betas: frozenset[str]) -> None:
+def _check_thinking(body: dict[str, Any], betas: frozenset[str], signed: Signed) -> None:
     binding = body.get("thinking", {}).get("block_binding")
     if binding is not None and BINDING_BETA not in betas:
         raise RefusedError("thinking.block_binding: Extra inputs are not permitted")
@@ -186,14 +201,14 @@ def _check_thinking(body: dict[str, Any], betas: frozenset[str]) -> None:
         for j, block in enumerate(content_of(message)):
             signature = block.get("signature") or ""
             bound = block["type"] == "thinking" and signature.startswith(_SIGNED)
-            if bound and signature != prefix_signature(body, i):
+            if bound and signature != prefix_signature(body, i, signed):
                 raise RefusedError(
                     f"messages.{i}.content.{j}: `thinking` block does not match the conversation "
                     "prefix that it was created with"
                 )
 
 
-def _check_compaction(body: dict[str, Any], betas: frozenset[str], signed: set[str]) -> None:
+def _check_compaction(body: dict[str, Any], betas: frozenset[str], signed: Signed) -> None:
     blocks = [
         block
         for message in body["messages"]

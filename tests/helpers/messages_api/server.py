@@ -114,7 +114,7 @@ class MessagesApi:
     _queue: deque[Reply] = field(default_factory=deque)
     _compactions: deque[Reply] = field(default_factory=deque)
     _responder: Responder | None = None
-    _signed: set[str] = field(default_factory=set)
+    _signed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     _cached: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -209,10 +209,11 @@ class MessagesApi:
 
     def _signed_block(self, request: Request, block: Block) -> Block:
         if block["type"] == "thinking" and not block["signature"]:
-            return {**block, "signature": prefix_signature(request.body, len(request.messages))}
+            count = len(request.messages)
+            return {**block, "signature": prefix_signature(request.body, count, self._signed)}
         if block["type"] == "compaction" and block["content"] is not None:
             made = hashlib.sha256(request.raw).hexdigest()[:24]
-            self._signed.add(made)
+            self._signed[made] = request.messages
             return {**block, "signature": made}
         return block
 

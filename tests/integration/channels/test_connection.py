@@ -209,7 +209,11 @@ def test_what_cannot_be_translated_is_kept_aside_and_counted(stage: DoubleStage)
 
 
 def test_what_the_platform_cannot_do_is_refused_in_words(stage: DoubleStage) -> None:
-    assert stage.delivery.ask(OpenDm("u1")) == Refused("this channel cannot do that")
+    assert stage.delivery.ask(ResolveName("c1")) == Refused("this channel cannot do that")
+
+
+def test_where_no_direct_chat_has_to_be_opened_the_handle_is_its_id(stage: DoubleStage) -> None:
+    assert stage.delivery.ask(OpenDm("u1")) == Resolved("u1")
 
 
 class TalentedChannel(DoubleChannel):

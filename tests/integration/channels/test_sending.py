@@ -215,6 +215,28 @@ def test_a_lost_answer_follows_what_the_platform_can_do(
         assert platform.calls == calls
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "policy", "expected"),
+    [
+        (Capabilities(), UncertainPolicy.HOLD, FailureClass.UNCERTAIN),
+        (HOLDING, UncertainPolicy.REPEAT, FailureClass.TRANSIENT),
+        (HOLDING, None, FailureClass.UNCERTAIN),
+        (KEYED, UncertainPolicy.HOLD, FailureClass.TRANSIENT),
+    ],
+)
+def test_policy_of_the_wiring_stands_before_that_of_the_channel(
+    tmp_path: Path,
+    capabilities: Capabilities,
+    policy: UncertainPolicy | None,
+    expected: FailureClass,
+) -> None:
+    platform = Platform(failures=[failing(FailureClass.UNCERTAIN)])
+    with open_double(tmp_path / "home", platform, capabilities) as stage:
+        frame = replace(deliver("one", "d1"), uncertain_policy=policy)
+
+        assert failure_of(stage.delivery.ask(frame)) is expected
+
+
 def test_a_message_found_on_the_platform_is_not_sent_again(tmp_path: Path) -> None:
     platform = Platform(failures=[failing(FailureClass.UNCERTAIN)], find_answer=Sent("p77"))
     with open_double(tmp_path / "home", platform, LOOKUP) as stage:

@@ -21,10 +21,22 @@ from helpers.claude_memory_build import (
 
 from runner.errors import ProviderError, Trouble
 from runner.providers.claude.archive import ArchiveStyle
-from runner.providers.claude.compaction import Compacting, Compactor, CompactorParts, Situation
+from runner.providers.claude.compaction import (
+    Compacting,
+    Compactor,
+    CompactorParts,
+    Draft,
+    Situation,
+)
 from runner.providers.claude.conversation import Conversation
 from runner.providers.claude.epoch import Prefix
 from runner.providers.claude.records import Json, TurnStatus, UserKind, content_blocks
+from runner.providers.claude.redelivery import (
+    INTERRUPTED_NOTE,
+    AlreadyAnswered,
+    Interrupted,
+    decide_redelivery,
+)
 from runner.providers.claude.summary import COMPACTION_BETA, holds_block
 
 BLOCK: Json = {"type": "compaction", "content": "what was said", "signature": "c2ln"}
@@ -311,3 +323,120 @@ def test_kill_between_record_and_note_is_made_good(tmp_path: Path) -> None:
 
     check_request(again.messages)
     assert "`family`" in json.dumps(again.messages[-1])
+
+
+# --- in the background ----------------------------------------------------------------------------
+
+
+def drafted(
+    conversation: Conversation, workspace: Path, answer: Json, *, server: bool = True
+) -> tuple[Compactor, Draft]:
+    work = compactor(Api([answer]), workspace, server=server)
+    draft = asyncio.run(work.draft(conversation))
+    assert draft is not None
+    return work, draft
+
+
+def go_on(conversation: Conversation, number: int) -> None:
+    conversation.append_user(user(f"later {number}"), [f"l-{number}"])
+    say(conversation, f"answer to later {number}")
+    conversation.turn_end([f"l-{number}"], TurnStatus.OK)
+
+
+def test_draft_changes_nothing(tmp_path: Path) -> None:
+    conversation = recorded(tmp_path / "out", 2)
+    before = conversation.messages
+
+    drafted(conversation, tmp_path, GOOD_BLOCK)
+
+    assert conversation.messages == before
+    assert archives(tmp_path) == []
+
+
+def test_what_came_after_the_draft_stays_behind_it_under_the_same_head(tmp_path: Path) -> None:
+    conversation = recorded(tmp_path / "out", 2)
+    work, draft = drafted(conversation, tmp_path, GOOD_BLOCK)
+    go_on(conversation, 1)
+    epoch = conversation.epoch
+
+    done = asyncio.run(work.put_in_place(conversation, draft, 1000))
+
+    assert done is not None
+    assert done.archive is not None
+    assert conversation.epoch == epoch
+    assert conversation.messages[0] == {"role": "assistant", "content": [BLOCK]}
+    assert [message["role"] for message in conversation.messages[1:]] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+    text = json.dumps(conversation.messages)
+    assert "later 1" in text
+    assert "question 0" not in text
+    assert "`family`" in json.dumps(conversation.messages[-1])
+    check_request(conversation.messages)
+
+
+def test_summary_of_our_own_lets_go_of_the_thinking_behind_it(tmp_path: Path) -> None:
+    conversation = recorded(tmp_path / "out", 2)
+    work, draft = drafted(conversation, tmp_path, GOOD_TEXT, server=False)
+    go_on(conversation, 1)
+    before = conversation.epoch
+
+    asyncio.run(work.put_in_place(conversation, draft, 1000))
+
+    after = conversation.epoch
+    assert before is not None
+    assert after is not None
+    assert (after.prefix, after.drop_block) == (before.prefix, True)
+    check_request(conversation.messages)
+
+
+def test_draft_of_another_head_or_another_list_is_thrown_away(tmp_path: Path) -> None:
+    for name in ("head", "list"):
+        conversation = recorded(tmp_path / name, 2)
+        work, draft = drafted(conversation, tmp_path, GOOD_BLOCK)
+        if name == "head":
+            conversation.start_epoch(prefix(harness="Another."), reason="overload")
+        else:
+            compact(conversation, tmp_path, [GOOD_BLOCK])
+        before = conversation.messages
+
+        assert asyncio.run(work.put_in_place(conversation, draft, 1000)) is None
+        assert conversation.messages == before
+
+
+def test_redelivery_knows_turns_that_were_kept_behind_a_draft(tmp_path: Path) -> None:
+    conversation = recorded(tmp_path / "out", 2)
+    work, draft = drafted(conversation, tmp_path, GOOD_BLOCK)
+    go_on(conversation, 1)
+    conversation.append_user(user("later 2"), ["l-2"])
+    say(conversation, "", stop="tool_use", calls=["t1"])
+    conversation.append_user(results("t1"), (), UserKind.TOOL_RESULTS)
+    asyncio.run(work.put_in_place(conversation, draft, 1000))
+    conversation.close()
+
+    again = Conversation.open(tmp_path / "out", conversation.id, FACTS)
+
+    assert decide_redelivery(["l-2"], again.turns) == Interrupted(INTERRUPTED_NOTE)
+    answered = decide_redelivery(["l-1"], again.turns)
+    assert isinstance(answered, AlreadyAnswered)
+    assert answered.final.text == "answer to later 1"
+    check_request(again.messages)
+
+
+def test_kill_while_a_draft_is_put_in_place_is_made_good(tmp_path: Path) -> None:
+    conversation = recorded(tmp_path / "out", 2)
+    work, draft = drafted(conversation, tmp_path, GOOD_BLOCK)
+    go_on(conversation, 1)
+    asyncio.run(work.put_in_place(conversation, draft, 1000))
+    conversation.close()
+    (path,) = (tmp_path / "out").glob("*.jsonl")
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+    again = Conversation.open(tmp_path / "out", conversation.id, FACTS)
+    assert again.needs_finishing
+    asyncio.run(compactor(Api([]), tmp_path).finish(again))
+
+    assert "later 1" in json.dumps(again.messages)
+    check_request(again.messages)

@@ -10,9 +10,9 @@ import pytest
 
 from contract.clock import parse_text, to_text
 from nanoclaw.db import (
-    admissions,
     agent_groups,
     approvals,
+    chat_requests,
     container_configs,
     destinations,
     dms,
@@ -21,6 +21,7 @@ from nanoclaw.db import (
     messaging_groups,
     questions,
     roles,
+    sender_requests,
     sessions,
     users,
     wirings,
@@ -141,8 +142,8 @@ def test_every_row_can_be_read_as_a_value(name: str, unpack: Unpack, golden: Gol
             "user_dms": len(dms.list_all(conn)),
             "sessions": len(sessions.list_all(conn, 1000)),
             "pending_approvals": len(approvals.list_all(conn, 1000)),
-            "pending_sender_approvals": len(admissions.list_senders(conn)),
-            "pending_channel_approvals": len(admissions.list_channels(conn)),
+            "pending_sender_approvals": len(sender_requests.list_all(conn)),
+            "pending_channel_approvals": len(chat_requests.list_all(conn)),
             "unregistered_senders": len(dropped.recent(conn, 1000)),
             "agent_destinations": sum(
                 len(destinations.of_agent_group(conn, group.id))

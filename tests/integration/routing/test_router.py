@@ -1,196 +1,188 @@
-import os
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from helpers.central import make_home
-from helpers.waiting import wait_until
+from helpers.routing_stage import CHANNEL, RouterStage, message
 
 from contract.clock import utc_now
-from contract.inbound.reader import read_pending
-from contract.inbound.select import PendingQuery
 from contract.inbound.writer import open_inbound
-from nanoclaw.config import HostConfig
 from nanoclaw.db import inbound_events, sessions
-from nanoclaw.events import (
-    Committed,
-    Frame,
-    Hello,
-    Inbound,
-    InboundEvent,
-    Outcome,
-    Wake,
-)
-from nanoclaw.link import Answer, FrameClient, FrameServer, Peer, QuietHandler
-from nanoclaw.model import Session
-from nanoclaw.reactor import Reactor
-from nanoclaw.routing.apply import Arrival, commit
-from nanoclaw.routing.loop import RouterLoop
-from nanoclaw.sessions.folder import SessionFolder
-
-HELLO = Hello("cli", "cli", os.getpid())
-
-
-class SweepDouble(QuietHandler):
-    def __init__(self) -> None:
-        self.woken: list[str] = []
-
-    def on_notice(self, peer: Peer, body: Frame) -> None:
-        assert isinstance(body, Wake)
-        self.woken.extend(body.session_ids)
-
-
-class Router:
-    """The router's loop in this process, with a channel worker and a sweep around it."""
-
-    def __init__(self, config: HostConfig, conn: sqlite3.Connection) -> None:
-        self.config, self.conn = config, conn
-        self.reactor = Reactor()
-        self.sweep = SweepDouble()
-        paths = config.paths
-        self._sweep_server = FrameServer(self.reactor, paths.socket("sweep"), HELLO, self.sweep)
-        self._nudge = FrameClient(self.reactor, paths.socket("sweep"), HELLO, QuietHandler())
-        self._nudge.connect()
-        self.loop = RouterLoop(self.reactor, conn, paths, self._nudge)
-        self._server = FrameServer(self.reactor, paths.socket("router"), HELLO, self.loop)
-        self.worker = FrameClient(self.reactor, paths.socket("router"), HELLO, QuietHandler())
-        self.worker.connect()
-        self.spin(lambda: self.worker.connected)
-
-    def spin(self, done: object) -> None:
-        def step() -> bool:
-            self.reactor.run_once(0.01)
-            return bool(done())  # type: ignore[operator]  # a zero-argument test
-
-        wait_until(step, within=5)
-
-    def send(self, *events: InboundEvent) -> list[Answer]:
-        answers: list[Answer] = []
-        for event in events:
-            self.worker.request(Inbound(event), 5, answers.append)
-        self.spin(lambda: len(answers) == len(events))
-        return answers
-
-    def session(self) -> Session:
-        (session,) = sessions.list_all(self.conn, 10)
-        return session
-
-    def rows(self) -> list[str]:
-        session = self.session()
-        folder = SessionFolder.of(self.config.paths, session.agent_group_id, session.id)
-        batch = read_pending(folder.inbound_db, PendingQuery(utc_now(), 1000, first_poll=True))
-        return [row.content for row in batch.rows]
-
-    def close(self) -> None:
-        self.worker.close()
-        self._nudge.close()
-        self._server.close()
-        self._sweep_server.close()
-        self.reactor.close()
-        self.conn.close()
+from nanoclaw.db.connection import open_central
+from nanoclaw.events import Committed, Inbound, Outcome
+from nanoclaw.link import Answer
+from nanoclaw.model import EngageMode
+from nanoclaw.routing.apply import Committer
+from nanoclaw.routing.arrival import Arrival
 
 
 @pytest.fixture
-def router(tmp_path: Path) -> Iterator[Router]:
-    config, conn = make_home(tmp_path)
-    router = Router(config, conn)
-    yield router
-    router.close()
+def town(stage: RouterStage) -> RouterStage:
+    """One agent that hears everything in one chat."""
+    stage.agent()
+    stage.wire(stage.chat())
+    return stage
 
 
-def message(number: int, text: str = "hello") -> InboundEvent:
-    return InboundEvent(
-        event_key=f"key-{number}",
-        message_id=f"m-{number}",
-        platform_id="local",
-        sender_id="local",
-        timestamp="2026-11-21T10:00:00.000Z",
-        is_mention=True,
-        text=text,
-    )
+def test_t21_message_is_committed_written_and_wakes_the_sweep(town: RouterStage) -> None:
+    answers = town.send(message(1, "first"))
+    town.spin(lambda: town.sweep.woken)
+
+    (row,) = town.rows_of()
+    assert answers == [Committed(Outcome.ROUTED)]
+    assert '"text":"first"' in row.content
+    assert row.trigger
+    assert town.sweep.woken == [town.session().id]
+    assert town.session().next_due_at is not None
 
 
-def test_message_is_committed_written_and_wakes_the_sweep(router: Router) -> None:
-    (answer,) = router.send(message(1, "first"))
-    router.spin(lambda: router.sweep.woken)
+def test_w21_second_copy_of_an_event_is_a_no_op(town: RouterStage) -> None:
+    town.send(message(1))
 
-    assert answer == Committed(Outcome.ROUTED)
-    assert router.rows() == ['{"text":"first","sender":"local","senderId":"cli:local"}']
-    assert router.sweep.woken == [router.session().id]
-    assert router.session().next_due_at is not None
+    answers = town.send(message(1))
 
-
-def test_second_copy_of_an_event_is_a_no_op(router: Router) -> None:
-    router.send(message(1))
-
-    (answer,) = router.send(message(1))
-
-    assert answer == Committed(Outcome.DUPLICATE)
-    assert len(router.rows()) == 1
+    assert answers == [Committed(Outcome.DUPLICATE)]
+    assert len(town.rows_of()) == 1
 
 
-def test_events_of_one_round_are_routed_in_their_order(router: Router) -> None:
-    answers = router.send(*(message(number, str(number)) for number in range(150)))
-    router.spin(lambda: not inbound_events.unrouted(router.conn, 1))
+def test_events_of_one_round_are_routed_in_their_order(town: RouterStage) -> None:
+    answers = town.send(*(message(number, str(number)) for number in range(150)))
+    town.settle()
 
     assert answers == [Committed(Outcome.ROUTED)] * 150
-    assert [row.split('"')[3] for row in router.rows()] == [str(n) for n in range(150)]
+    texts = [row.content.split('"')[3] for row in town.rows_of()]
+    assert texts == [str(number) for number in range(150)]
 
 
-def test_message_for_nobody_is_logged_and_leaves_no_session(router: Router) -> None:
-    stranger = InboundEvent("k", "m", "nowhere", "x", "2026-11-21T10:00:00.000Z", text="hi")
-
-    (answer,) = router.send(stranger)
-
-    assert isinstance(answer, Committed)
-    assert answer.outcome is Outcome.IGNORED
-    assert sessions.list_all(router.conn, 10) == []
-
-
-def test_rows_committed_before_a_crash_are_written_at_the_next_start(router: Router) -> None:
+def test_w20_rows_committed_before_a_crash_are_written_at_the_next_start(town: RouterStage) -> None:
     # What a router that is killed right after its commit leaves behind.
-    commit(router.conn, [Arrival("cli", False, message(1))], utc_now())
+    Committer(town.conn, town.paths).commit([Arrival(CHANNEL, False, message(1))], utc_now())
 
-    router.loop.replay()
+    town.loop.replay()
 
-    assert len(router.rows()) == 1
-    assert inbound_events.unrouted(router.conn, 10) == []
-
-
-def test_replay_after_the_rows_were_written_repeats_nothing(router: Router) -> None:
-    router.send(message(1))
-    router.conn.execute("UPDATE inbound_events SET state = 'committed'")
-
-    router.loop.replay()
-
-    assert len(router.rows()) == 1
+    assert len(town.rows_of()) == 1
+    assert inbound_events.unrouted(town.conn, 10) == []
 
 
-def test_locked_session_file_delays_the_row_and_loses_nothing(router: Router) -> None:
-    router.send(message(1))
-    session = router.session()
-    folder = SessionFolder.of(router.config.paths, session.agent_group_id, session.id)
+def test_replay_after_the_rows_were_written_repeats_nothing(town: RouterStage) -> None:
+    town.send(message(1))
+    town.conn.execute("UPDATE inbound_events SET state = 'committed'")
+
+    town.loop.replay()
+
+    assert len(town.rows_of()) == 1
+
+
+def test_locked_session_file_delays_the_row_and_loses_nothing(town: RouterStage) -> None:
+    town.send(message(1))
+    folder = town.folder(town.session())
 
     with open_inbound(folder.inbound_db):
-        (answer,) = router.send(message(2))
-        held = len(inbound_events.unrouted(router.conn, 10))
-    router.spin(lambda: not inbound_events.unrouted(router.conn, 10))
+        answers = town.send(message(2))
+        held = len(inbound_events.unrouted(town.conn, 10))
+    town.settle()
 
-    assert answer == Committed(Outcome.ROUTED)
+    assert answers == [Committed(Outcome.ROUTED)]
     assert held == 1
-    assert len(router.rows()) == 2
+    assert len(town.rows_of()) == 2
 
 
-def test_corrupt_session_file_stops_only_its_own_session(router: Router) -> None:
-    router.send(message(1))
-    session = router.session()
-    folder = SessionFolder.of(router.config.paths, session.agent_group_id, session.id)
+def test_nothing_newer_gets_ahead_of_a_row_that_waits_for_its_file(town: RouterStage) -> None:
+    town.send(message(1, "one"))
+    folder = town.folder(town.session())
+
+    with open_inbound(folder.inbound_db):
+        town.send(message(2, "two"))
+    town.send(message(3, "three"))
+    town.settle()
+
+    texts = [row.content.split('"')[3] for row in town.rows_of()]
+    assert texts == ["one", "two", "three"]
+
+
+def test_corrupt_session_file_stops_only_its_own_session(town: RouterStage) -> None:
+    town.send(message(1))
+    folder = town.folder(town.session())
     folder.inbound_db.write_bytes(b"garbage" * 1000)
 
-    (answer,) = router.send(message(2))
+    answers = town.send(message(2))
 
-    assert answer == Committed(Outcome.ROUTED)
-    assert router.session().quarantined_at is not None
-    copies = list((router.config.paths.backups / "set-aside").rglob("inbound.db"))
+    assert answers == [Committed(Outcome.ROUTED)]
+    assert town.session().quarantined_at is not None
+    copies = list((town.paths.backups / "set-aside").rglob("inbound.db"))
     assert [copy.read_bytes()[:7] for copy in copies] == [b"garbage"]
+
+
+def test_w21_one_agent_that_cannot_be_written_to_does_not_keep_the_others_from_the_message(
+    town: RouterStage,
+) -> None:
+    town.agent("ag-2", "Bea")
+    chat = town.chat("double:both")
+    town.wire(chat)
+    town.wire(chat, "ag-2")
+    town.send(message(1, platform_id="double:both"))
+    damaged = town.folder(town.session("ag-1"))
+    damaged.inbound_db.write_bytes(b"garbage" * 1000)
+    town.sweep.woken.clear()
+
+    town.send(message(2, platform_id="double:both"))
+    town.spin(lambda: town.sweep.woken, "the other agent is woken")
+
+    assert town.sweep.woken == [town.session("ag-2").id]
+    assert len(town.rows_of("ag-2")) == 2
+
+
+def test_row_that_is_written_is_not_written_again_while_another_waits(town: RouterStage) -> None:
+    town.agent("ag-2", "Bea")
+    chat = town.chat("double:both")
+    town.wire(chat)
+    town.wire(chat, "ag-2")
+    town.send(message(1, platform_id="double:both"))
+    town.settle()
+
+    with open_inbound(town.folder(town.session("ag-1")).inbound_db):
+        town.send(message(2, platform_id="double:both"))
+        (waiting,) = inbound_events.unrouted(town.conn, 10)
+
+    assert town.session("ag-1").id in (waiting.targets_json or "")
+    assert town.session("ag-2").id not in (waiting.targets_json or "")
+
+
+def test_locked_database_refuses_the_event_and_the_worker_may_send_it_again(
+    town: RouterStage,
+) -> None:
+    other = open_central(town.paths.central_db)
+    town.conn.execute("PRAGMA busy_timeout=1")
+    answers: list[Answer] = []
+    other.execute("BEGIN IMMEDIATE")
+    town.worker().request(Inbound(message(1)), 5, answers.append)
+    town.spin(lambda: answers)
+    other.execute("ROLLBACK")
+    other.close()
+
+    again = town.send(message(1))
+
+    assert not isinstance(answers[0], Committed)
+    assert again == [Committed(Outcome.ROUTED)]
+
+
+def test_event_that_breaks_the_decision_is_rejected_and_the_others_go_on(
+    town: RouterStage,
+) -> None:
+    # Stands for whatever nobody has foreseen.
+    town.conn.execute(
+        "CREATE TRIGGER broken BEFORE INSERT ON engagements BEGIN SELECT raise(ABORT, 'no'); END"
+    )
+    chat = town.chat("double:bad", is_group=True)
+    town.wire(chat, engage_mode=EngageMode.MENTION_STICKY)
+
+    answers = town.send(
+        message(1), message(2, platform_id="double:bad", is_mention=True), message(3)
+    )
+
+    assert [answer.outcome for answer in answers] == [
+        Outcome.ROUTED, Outcome.REJECTED, Outcome.ROUTED,
+    ]  # fmt: skip
+    assert inbound_events.outcome_of(town.conn, CHANNEL, "key-2") is not None
+
+
+def test_sessions_are_made_only_for_those_who_are_spoken_to(town: RouterStage) -> None:
+    town.send(message(1, platform_id="double:elsewhere"))
+
+    assert sessions.list_all(town.conn, 10) == []

@@ -1,5 +1,7 @@
 """Who gets what of an answer, and exactly once (R-132 to R-147, R-241)."""
 
+from dataclasses import replace
+
 import pytest
 from helpers.loop_thread import DoubleProvider, Gate, fail, origin_of, running_loop, say, state_of
 from helpers.runner_process import CHAT, RunnerSession, text_of
@@ -35,6 +37,39 @@ def test_two_destinations_get_their_own_threads_and_reply_ids(session: RunnerSes
     to_ops, to_me = session.messages()
     assert (to_ops.address, to_ops.in_reply_to) == (Address("slack", "C1", "t-2"), new)
     assert (to_me.address, to_me.in_reply_to) == (CHAT, asked)
+
+
+def test_provider_learns_which_messages_an_answer_became(session: RunnerSession) -> None:
+    asked = session.send("tell ops")
+    origin = origin_of("c-1:5")
+    begun = Said('<message to="me">begun</message>', origin_of("c-1:3"))
+    provider = DoubleProvider(say(BOTH, begun, origin=origin))
+
+    with running_loop(session, provider):
+        session.wait_for_status(asked, AckStatus.COMPLETED)
+        wait_until(lambda: len(provider.sent) == 3, what="what was sent")
+
+    ids = [row.id for row in session.messages()]
+    assert [(one.block, one.to, one.message_id) for one in provider.sent] == [
+        (0, "cli:local", ids[0]),
+        (0, "slack:C1", ids[1]),
+        (1, "cli:local", ids[2]),
+    ]
+
+
+def test_texts_carry_what_tools_had_brought_into_their_turn(session: RunnerSession) -> None:
+    asked = session.send("tell ops")
+    begun = Said('<message to="me">begun</message>', origin_of("c-1:3"))
+    later = replace(begun, origin=origin_of("c-1:4"), taint=frozenset({"web"}))
+    provider = DoubleProvider(
+        say(BOTH, begun, later, origin=origin_of("c-1:5"), taint=frozenset({"web", "mcp"}))
+    )
+
+    with running_loop(session, provider):
+        session.wait_for_status(asked, AckStatus.COMPLETED)
+
+    taints = [row.taint for row in session.messages()]
+    assert taints == [None, "web", "mcp,web", "mcp,web"]
 
 
 def test_row_the_agent_was_given_counts_more_than_a_newer_one(session: RunnerSession) -> None:

@@ -1,3 +1,4 @@
+import pytest
 from helpers.runner_process import RunnerSession
 from helpers.waiting import wait_until
 
@@ -138,9 +139,16 @@ def test_other_agent_is_told_of_an_error_only_once(session: RunnerSession) -> No
     assert len(session.messages()) == 1
 
 
-def test_turn_over_the_limit_is_broken_off_and_told(session: RunnerSession) -> None:
+@pytest.mark.parametrize(
+    ("of_session", "of_group"), [(1, None), (None, 1), (60, 1)], ids=["session", "group", "both"]
+)
+def test_turn_over_the_limit_is_broken_off_and_told(
+    session: RunnerSession, of_session: int | None, of_group: int | None
+) -> None:
     session.configure(
-        [{"match": "slow", "steps": [{"hang": True}]}], limits=SessionLimits(turn_seconds=1)
+        [{"match": "slow", "steps": [{"hang": True}]}],
+        limits=SessionLimits(turn_seconds=of_session),
+        keys={"maxTurnSeconds": of_group},
     )
     session.start()
     slow = session.send("slow")

@@ -96,9 +96,18 @@ def test_addresses_that_need_more_are_refused_in_plain_words() -> None:
 
 
 def test_image_is_found_by_its_label(serve: Serve) -> None:
-    address = serve(b'HTTP/1.0 200 OK\r\n\r\n[{"Id":"sha256:1"},{"Id":"sha256:2"}]')
+    body = b'[{"Id":"sha256:1","RepoTags":["a:1"]},{"Id":"sha256:2","RepoTags":["b:1"]}]'
+    address = serve(b"HTTP/1.0 200 OK\r\n\r\n" + body)
 
     assert find_image(address, "nanoclaw.build=x") == "sha256:1"
+
+
+@pytest.mark.parametrize("tags", [b"null", b"[]", b'["<none>:<none>"]'])
+def test_what_a_failed_build_left_is_not_the_image(serve: Serve, tags: bytes) -> None:
+    """It has inherited the label of the image that it was built from."""
+    body = b'[{"Id":"left","RepoTags":' + tags + b'},{"Id":"image","RepoTags":["a:1"]}]'
+
+    assert find_image(serve(b"HTTP/1.0 200 OK\r\n\r\n" + body), "a=b") == "image"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"[3]", b'[{"Id":null}]'])

@@ -31,6 +31,7 @@ from nanoclaw.sweep.health import Health
 from nanoclaw.sweep.lock_probe import is_locked
 from nanoclaw.sweep.output import OutputReader, forget_heartbeat, heartbeat_time
 from nanoclaw.sweep.settle import Ending, Settler
+from nanoclaw.tasks.keeper import TaskKeeper
 
 NOW = utc_now().replace(microsecond=0)
 
@@ -52,7 +53,9 @@ class Room:
         self.marker = WorkMarker(config.paths, "test")
         self.reader = OutputReader(self.marker, config.paths.run)
         self.health = Health(conn, self.reader)
-        self.settler = Settler(conn, config.paths, self.marker, self.reader)
+        self.settler = Settler(
+            conn, config.paths, self.marker, self.reader, TaskKeeper(conn, config)
+        )
         limits = AgentLimits(idle=timedelta(seconds=300), turn=None, disk_bytes=10**9)
         self.agent: Agent = agent_of(self.session(), self.folder, limits, NOW)
         self.agent.stage = Stage.RUNNING

@@ -67,6 +67,7 @@ def test_card_has_the_stored_form_and_goes_to_the_batchs_chat(session: DeskSessi
             {"label": "Yes", "selectedLabel": "Yes", "value": "Yes"},
             {"label": "No", "selectedLabel": "No", "value": "n"},
         ],
+        "timeout": 300,
     }
 
 

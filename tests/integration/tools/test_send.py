@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from helpers.desk_session import FAMILY, OPS, DeskSession
+from helpers.desk_session import OPS, DeskSession
 from helpers.runner_process import CHAT
 
 from contract.address import Address
@@ -80,15 +80,29 @@ def test_message_to_an_agent_goes_to_its_group(session: DeskSession) -> None:
 def test_message_carries_taint_and_chain_of_the_batch(session: DeskSession) -> None:
     session.insert(
         NewInbound(id="m-t", kind="chat", timestamp=utc_now(), content='{"text":"x"}',
-                   address=FAMILY.address, taint="web", chain_id="c-1", hop=2)
+                   address=Address("agent", "ag-2"), taint="web", chain_id="c-1", hop=2)
     )  # fmt: skip
     row = session.session.inbound_row("m-t")
     assert row is not None
     session.begin(row)
 
-    session.call("send_message", text="hi")
+    session.call("send_message", text="hi", to="helper")
+    session.call("send_message", text="hi", to="family")
 
-    assert (session.last.taint, session.last.chain_id, session.last.hop) == ("web", "c-1", 2)
+    to_helper, to_family = session.rows[-2:]
+    assert (to_helper.taint, to_helper.chain_id, to_helper.hop) == ("web", "c-1", 2)
+    assert (to_family.taint, to_family.chain_id, to_family.hop) == ("web", None, 0)
+
+
+def test_message_from_another_process_carries_what_the_turn_has_seen(session: DeskSession) -> None:
+    row = session.receive("look", CHAT)
+    session.begin(row)
+
+    for words in (frozenset({"web", "file"}), frozenset[str]()):
+        asyncio.run(session.desk.publish_taint(words))
+        session.call("send_message", text="hi")
+
+    assert [row.taint for row in session.rows] == ["file,web", None]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,32 @@ def test_task_is_scheduled_for_the_chat_being_answered(session: DeskSession) -> 
     )
 
 
+def test_task_may_name_its_zone_its_policy_and_a_conversation_of_its_own(
+    session: DeskSession,
+) -> None:
+    session.call(
+        "schedule_task", prompt="x", processAfter="2028-01-15T09:30", timezone="Asia/Tokyo",
+        catchUp="skip", context="isolated",
+    )  # fmt: skip
+
+    content = session.content()
+    assert content["processAfter"] == "2028-01-15T00:30:00.000Z"
+    assert (content["tz"], content["catchUp"]) == ("Asia/Tokyo", "skip")
+    assert content["context"] == "isolated"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("timezone", "Mars/Base"), ("catchUp", "never"), ("context", "world")],
+)
+def test_unknown_words_of_a_task_are_refused(session: DeskSession, name: str, value: str) -> None:
+    result = session.call("schedule_task", prompt="x", processAfter="2028-01-15", **{name: value})
+
+    assert result.is_error
+    assert name in result.text
+    assert value in result.text or "one of" in result.text
+
+
 def test_task_without_any_chat_has_no_address(session: DeskSession) -> None:
     with open_inbound(session.paths.inbound_db) as inbound:
         inbound.set_session_routing(None)

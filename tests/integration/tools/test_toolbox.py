@@ -2,14 +2,28 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from runner.toolbox.base import ToolCall, ToolResult, ToolSpec, ToolUse, text_result
+import pytest
+
+from runner.errors import FencedOffError
+from runner.toolbox.base import (
+    DocumentPart,
+    ImagePart,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    ToolUse,
+    text_result,
+)
 from runner.toolbox.box import ToolSet, ToolSetParts
+from runner.toolbox.source import Branch
 from runner.tools.spool import Spool
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
 
 
 class Flight:
+    open_questions = False
+
     def __init__(self) -> None:
         self.seen: list[str] = []
 
@@ -34,8 +48,14 @@ class Made:
     async def run(self, arguments: Mapping[str, object], call: ToolCall) -> ToolResult:
         if self.spec.name == "break":
             raise RuntimeError("broken")
+        if self.spec.name == "fenced":
+            raise FencedOffError
+        if self.spec.name == "odd":
+            return ToolResult((*text_result("a\udcffb").parts, ImagePart("image/png", "AAAA")))
         if self.spec.name == "hang":
             await asyncio.Event().wait()
+        if self.spec.name == "document":
+            return ToolResult((DocumentPart("application/pdf", "A" * 10 * 1024 * 1024),))
         self.together += 1
         self.most = max(self.most, self.together)
         await asyncio.sleep(0.01)
@@ -116,6 +136,111 @@ def test_the_host_sees_which_tool_is_at_work(tmp_path: Path) -> None:
     run(box(tmp_path, Made("echo"), flight=flight), ToolUse("1", "echo", {}))
 
     assert flight.seen == ["echo", "-"]
+
+
+def test_the_host_sees_the_longest_of_the_tools_at_work(tmp_path: Path) -> None:
+    flight = Flight()
+    whole = box(tmp_path, Made("echo"), Made("bash"), flight=flight)
+
+    async def sub_agent() -> None:
+        part = whole.subset(frozenset({"echo", "bash"}))
+        async with whole.at_work("task", 1200.0):
+            await part.run([ToolUse("1", "echo", {})], lambda: None)
+            await part.run([ToolUse("2", "bash", {})], lambda: None)
+
+    asyncio.run(sub_agent())
+
+    assert flight.seen == ["task", "bash", "task", "-"]
+
+
+def test_an_error_that_ends_the_process_stays_what_it_is(tmp_path: Path) -> None:
+    toolbox = box(tmp_path, Made("fenced", read_only=True), Made("wait", read_only=True))
+
+    with pytest.raises(FencedOffError):
+        run(toolbox, ToolUse("1", "wait", {}), ToolUse("2", "fenced", {}))
+    with pytest.raises(FencedOffError):
+        run(toolbox, ToolUse("1", "fenced", {}))
+
+
+def test_one_that_never_returns_does_not_hold_the_others(tmp_path: Path) -> None:
+    toolbox = box(tmp_path, Made("hang", read_only=True), Made("echo", read_only=True))
+
+    hung, fine = run(toolbox, ToolUse("1", "hang", {}), ToolUse("2", "echo", {"text": "hi"}))
+
+    assert "did not return in time" in hung.text
+    assert fine.text == "hi"
+
+
+def test_an_open_question_keeps_the_process(tmp_path: Path) -> None:
+    flight = Flight()
+    toolbox = box(tmp_path, Made("echo"), flight=flight)
+
+    assert not toolbox.busy
+    flight.open_questions = True
+    assert toolbox.busy
+
+
+def test_what_no_request_can_carry_is_made_harmless(tmp_path: Path) -> None:
+    (result,) = run(box(tmp_path, Made("odd")), ToolUse("1", "odd", {}))
+
+    assert result.text == "a?b\n(an image that cannot be shown: it is no image/png)"
+
+
+def test_documents_of_one_answer_fit_into_one_request(tmp_path: Path) -> None:
+    toolbox = box(tmp_path, Made("document", read_only=True))
+
+    results = run(toolbox, *(ToolUse(str(number), "document", {}) for number in range(4)))
+
+    shown = [isinstance(result.parts[0], DocumentPart) for result in results]
+    assert shown == [True, True, False, False]
+    assert "look at it again by itself" in results[3].text
+
+
+def test_a_sub_agent_has_tools_of_its_own(tmp_path: Path) -> None:
+    shared, own = Made("a"), Made("a")
+    parts = ToolSetParts(
+        (shared, Made("b")),
+        Flight(),
+        Spool(tmp_path / "spool"),
+        branch=lambda: Branch((own,), ()),
+    )
+
+    async def scene() -> None:
+        part = ToolSet(parts).subset(frozenset({"a", "b"}))
+        await part.run([ToolUse("1", "a", {}), ToolUse("2", "b", {})], lambda: None)
+        await part.close()
+
+    asyncio.run(scene())
+
+    assert (shared.most, own.most) == (0, 1)
+
+
+class Servers:
+    """A server whose one tool answers to its name."""
+
+    busy = False
+
+    def prepare(self) -> None: ...
+
+    async def specs(self) -> tuple[ToolSpec, ...]:
+        return (Made("mcp__a__b").spec,)
+
+    def find(self, name: str) -> Made:
+        return Made(name)
+
+    def take_notes(self) -> tuple[str, ...]:
+        return ()
+
+    async def close(self) -> None: ...
+
+
+def test_a_tool_that_is_switched_off_cannot_be_called_by_name(tmp_path: Path) -> None:
+    spool, off = Spool(tmp_path / "spool"), frozenset({"mcp__a__b", "echo"})
+    toolbox = ToolSet(ToolSetParts((Made("echo"),), Flight(), spool, Servers(), disabled=off))
+
+    assert asyncio.run(toolbox.specs()) == ()
+    for result in run(toolbox, ToolUse("1", "mcp__a__b", {}), ToolUse("2", "echo", {})):
+        assert "there is no tool" in result.text
 
 
 def test_a_subset_has_fewer_tools(tmp_path: Path) -> None:

@@ -3,26 +3,38 @@ import re
 import pytest
 from helpers.runner_rows import FAMILY, NOON, chat, incoming, make_row
 
+from contract.address import Address
 from contract.content import ChatOut, parse_outbound
 from contract.jsontext import parse_object
-from runner.answer import TEXTS, Told, answer_rows, claim_change, current_batch, trouble_row
+from runner.answer import (
+    TEXTS,
+    Source,
+    Told,
+    answer_rows,
+    claim_change,
+    current_batch,
+    trouble_row,
+)
 from runner.decide import CommandReply, TurnPlan
 from runner.errors import Trouble
 from runner.providers.base import Origin
 from runner.reply import Outgoing, ReplyPlan
 
+PEER = Address("agent", "ag-2")
+
 
 def test_answer_carries_chain_and_taint_of_what_it_answers() -> None:
     items = incoming(
         make_row("m-1", "page", taint="web", trigger=False),
-        make_row("m-2", "ask", taint="agent", chain_id="c-1", hop=2),
+        make_row("m-2", "ask", address=PEER, taint="agent", chain_id="c-1", hop=2),
     )
-    plan = ReplyPlan((Outgoing(FAMILY, "yes", "m-2"),))
+    plan = ReplyPlan((Outgoing(PEER, "yes", "m-2"), Outgoing(FAMILY, "done", None)))
 
-    [row] = answer_rows(plan, items, NOON)
+    to_peer, to_family = answer_rows(plan, items, NOON, Source(taint=frozenset({"mcp"})))
 
-    assert (row.chain_id, row.hop, row.taint) == ("c-1", 2, "agent,web")
-    assert parse_outbound(row.kind, row.content) == ChatOut(text="yes")
+    assert (to_peer.chain_id, to_peer.hop, to_peer.taint) == ("c-1", 2, "agent,mcp,web")
+    assert (to_family.chain_id, to_family.hop, to_family.taint) == (None, 0, "agent,mcp,web")
+    assert parse_outbound(to_peer.kind, to_peer.content) == ChatOut(text="yes")
 
 
 def test_claim_settles_what_is_passed_over_and_answers_commands() -> None:
@@ -48,6 +60,7 @@ def test_current_batch_names_what_is_being_answered() -> None:
         "platform_id": "77",
         "thread_id": None,
         "ids": ["m-1", "m-2"],
+        "taint": None,
     }
 
 
@@ -74,7 +87,7 @@ def test_same_answer_said_again_has_the_same_ids_and_another_has_not() -> None:
     plan = ReplyPlan((Outgoing(FAMILY, "a", None, 0), Outgoing(FAMILY, "b", None, 1)))
 
     def ids(seed: str) -> list[str]:
-        return [row.id for row in answer_rows(plan, chat("x"), NOON, Origin(seed, NOON))]
+        return [row.id for row in answer_rows(plan, chat("x"), NOON, Source(Origin(seed, NOON)))]
 
     assert ids("nc1-x/7") == ids("nc1-x/7")
     assert len({*ids("nc1-x/7"), *ids("nc1-x/8")}) == 4

@@ -62,3 +62,21 @@ def test_turn_that_went_well_ends_the_count() -> None:
     complaints.turn_went_well()
 
     assert not complaints.is_tiresome(CHAT)
+
+
+def test_that_the_days_money_is_spent_is_told_once_per_chat_until_something_works() -> None:
+    clock = Clock()
+    complaints = Complaints(clock)
+
+    def told(address: Address) -> bool:
+        clock.now += QUIET_SECONDS
+        complaints.turn_failed(Trouble.DAY_LIMIT)
+        tiresome = complaints.is_tiresome(address)
+        if not tiresome:
+            complaints.note(address)
+        return not tiresome
+
+    other = Address("slack", "C2")
+    assert [told(CHAT), told(CHAT), told(other), told(CHAT)] == [True, False, True, False]
+    complaints.turn_went_well()
+    assert told(CHAT)

@@ -140,7 +140,7 @@ def test_a_question_that_repeats_its_title_says_it_once() -> None:
     assert texts(plan_parts(frame(content), PLAIN, "i")) == ["Sure?\n1. Yes"]
 
 
-def test_a_card_becomes_lines_with_safe_links_only() -> None:
+def test_t60_card_becomes_lines_with_safe_links_only() -> None:
     content = (
         '{"type":"card","card":{"title":"T","description":"D","children":["a",{"text":"b"},5],'
         '"actions":[{"label":"Go","url":"https://x"},{"label":"No","url":"javascript:1"}]}}'
@@ -149,7 +149,7 @@ def test_a_card_becomes_lines_with_safe_links_only() -> None:
     assert texts(plan_parts(frame(content), PLAIN, "i")) == ["T\nD\na\nb\nGo: https://x"]
 
 
-def test_a_card_without_content_shows_its_fallback() -> None:
+def test_t60_card_without_content_shows_its_fallback() -> None:
     content = '{"type":"card","card":{},"fallbackText":"instead"}'
 
     assert texts(plan_parts(frame(content), PLAIN, "i")) == ["instead"]
@@ -225,3 +225,16 @@ def test_other_failures_stay_what_they_are() -> None:
     given = failure(FailureClass.TRANSIENT)
 
     assert revise((Part(key="a", text="xyz"),), 0, given, 0, PLAIN) is given
+
+
+def test_t60_action_without_url_or_label_is_dropped_and_the_others_stay() -> None:
+    content = (
+        '{"type":"card","card":{"title":"T","actions":[{"label":"no url"},'
+        '{"url":"https://a.example"},{"label":"Go","url":"https://b.example"}]}}'
+    )
+
+    assert texts(plan_parts(frame(content), PLAIN, "i")) == ["T\nGo: https://b.example"]
+
+
+def test_t60_ordinary_text_is_no_card() -> None:
+    assert texts(plan_parts(frame('{"text":"{\\"type\\":1}"}'), PLAIN, "i")) == ['{"type":1}']

@@ -192,15 +192,17 @@ def test_an_inbound_file_is_stored_with_its_hash_and_a_limit(tmp_path: Path) -> 
     assert len(list((tmp_path / "spool/in").iterdir())) == 1
 
 
-def test_leftovers_in_the_spool_are_swept_after_a_day(tmp_path: Path) -> None:
-    spooled(tmp_path, "old")
-    spooled(tmp_path, "new")
-    yesterday = (NOW - timedelta(hours=25)).timestamp()
-    os.utime(tmp_path / "spool/out/old", (yesterday, yesterday))
-    os.utime(tmp_path / "spool/out/new", (NOW.timestamp(), NOW.timestamp()))
+@pytest.mark.parametrize(("folder", "hours"), [("in", 25), ("out", 7 * 24 + 1)])
+def test_leftovers_in_the_spool_are_swept_by_age(tmp_path: Path, folder: str, hours: int) -> None:
+    open_spool(tmp_path)
+    for name, age in (("old", timedelta(hours=hours)), ("new", timedelta(hours=hours - 2))):
+        path = tmp_path / "spool" / folder / name
+        path.write_bytes(b"x")
+        then = (NOW - age).timestamp()
+        os.utime(path, (then, then))
 
     assert sweep_spool(tmp_path, NOW) == 1
-    assert [path.name for path in (tmp_path / "spool/out").iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "spool" / folder).iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize(("instance", "kind"), [("cli", "cli"), ("cli-work", "cli")])

@@ -20,13 +20,13 @@ SMILE = "\N{GRINNING FACE}"
         pytest.param("a   " + "b" * 9, 10, ["a", "b" * 9], id="blanks at the cut"),
     ],
 )
-def test_text_is_cut_at_the_best_place(text: str, limit: int, pieces: list[str]) -> None:
+def test_t58_text_is_cut_at_the_best_place(text: str, limit: int, pieces: list[str]) -> None:
     assert split_for_limit(text, limit) == pieces
 
 
 @pytest.mark.parametrize("unit", TextUnit)
 @pytest.mark.parametrize("limit", [4, 7, 50])
-def test_every_piece_fits_and_nothing_but_blanks_is_lost(unit: TextUnit, limit: int) -> None:
+def test_t58_every_piece_fits_and_nothing_but_blanks_is_lost(unit: TextUnit, limit: int) -> None:
     text = f"Grüße an euch {SMILE * 9}\n\nund  danke\nfür alles {'x' * 60}"
 
     pieces = split_for_limit(text, limit, unit)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,22 @@ def test_temporary_folders_are_in_memory_and_bounded() -> None:
     }
 
 
-def test_mounts_fail_when_their_source_is_missing() -> None:
+def test_t55_mounts_say_read_only_or_not_and_fail_without_their_source() -> None:
     mounts = host_config()["Mounts"]
 
     assert [(m["Type"], m["Source"], m["Target"], m["ReadOnly"]) for m in mounts] == [
         ("bind", "/h/in", "/session/in", True),
         ("bind", "/h/out", "/session/out", False),
     ]
+
+
+def test_folders_of_the_operator_are_mounted_like_ours() -> None:
+    extra = Mount(Path("/photos"), "/workspace/extra/photos", read_only=True)
+
+    mounts = container_body(replace(SPEC, extra_mounts=(extra,)))["HostConfig"]
+
+    assert isinstance(mounts, dict)
+    assert (mounts["Mounts"][-1]["Source"], mounts["Mounts"][-1]["ReadOnly"]) == ("/photos", True)
 
 
 def test_runs_as_the_mapped_user_with_nothing_attached() -> None:

@@ -26,7 +26,7 @@ def paths(tmp_path: Path) -> HostPaths:
 
 
 @pytest.mark.parametrize("name", ["main", "a", "A-b_9", "x" * 64])
-def test_ordinary_folder_names_are_allowed(name: str) -> None:
+def test_t56_ordinary_folder_names_are_allowed(name: str) -> None:
     assert is_valid_folder(name)
 
 
@@ -34,7 +34,7 @@ def test_ordinary_folder_names_are_allowed(name: str) -> None:
     "name",
     ["", ".", "..", "-a", "_a", "a/b", "a b", " a", "a\n", "x" * 65, "global", "Global", "ä"],
 )
-def test_dangerous_folder_names_are_refused(name: str, paths: HostPaths) -> None:
+def test_t56_dangerous_folder_names_are_refused(name: str, paths: HostPaths) -> None:
     with pytest.raises(ConfigError):
         ensure_group_folder(paths, name)
 

@@ -1,6 +1,8 @@
+import inspect
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,13 @@ from helpers.central import make_home
 
 from contract.address import Address, DestinationType
 from contract.clock import utc_now
-from contract.config import DoorConfig, parse_runner_config, parse_session_config
+from contract.config import (
+    DoorConfig,
+    RunnerConfig,
+    dump_config,
+    parse_runner_config,
+    parse_session_config,
+)
 from contract.inbound.reader import read_destinations, read_session_routing
 from nanoclaw.containers.materialize import (
     InstallFacts,
@@ -20,6 +28,7 @@ from nanoclaw.containers.materialize import (
     session_config,
 )
 from nanoclaw.db import agent_groups, destinations, messaging_groups, sessions
+from nanoclaw.db.connection import open_central
 from nanoclaw.model import (
     AgentGroup,
     ContainerConfig,
@@ -145,7 +154,7 @@ def test_answers_go_to_the_sessions_own_chat_and_thread(started: Started) -> Non
         pytest.param((None, None, None, ""), "claude", id="at last the default"),
     ],
 )
-def test_nearest_provider_counts(
+def test_t54_nearest_provider_counts(
     started: Started, set_to: tuple[str | None, str | None, str | None, str], expected: str
 ) -> None:
     facts, _ = started
@@ -183,3 +192,43 @@ def test_session_without_a_chat_has_no_default_address(started: Started, tmp_pat
     assert read_session_routing(folder.inbound_db).is_empty
     assert read_destinations(folder.inbound_db) == ()
     conn.close()
+
+
+def test_every_setting_of_the_runner_comes_from_the_database(started: Started) -> None:
+    """R-332: nothing has to be written into a file by hand."""
+    facts, _ = started
+    settings = ContainerConfig(
+        facts.group.id, NOW, fallback_model="f", max_turn_seconds=60, idle_exit_seconds=0,
+        max_cost_per_turn_usd=0.5, max_cost_per_day_usd=7.0, native_attachments=False,
+        compat={"betas": False}, prices={"m": {"input": 1}}, web_tools="off",
+        tool_timeouts={"calc": 2.5}, disabled_tools=("web_fetch",), max_messages_per_prompt=3,
+    )  # fmt: skip
+
+    read = parse_runner_config(dump_config(runner_config(replace(facts, config=settings))))
+
+    assert read.problems == ()
+    config = read.config
+    assert (config.fallback_model, config.max_turn_seconds) == ("f", 60)
+    assert (config.max_cost_per_turn_usd, config.max_cost_per_day_usd) == (0.5, 7.0)
+    assert (config.idle_exit_seconds, config.native_attachments) == (0, False)
+    assert (config.compat, config.prices) == ({"betas": False}, {"m": {"input": 1}})
+    assert (config.web_tools, config.tool_timeouts) == ("off", {"calc": 2.5})
+    assert (config.disabled_tools, config.max_messages_per_prompt) == (("web_fetch",), 3)
+
+
+def test_every_key_of_the_runner_is_filled_from_somewhere() -> None:
+    everything = {declared.name for declared in fields(RunnerConfig)} - {"extra"}
+    filled = set(inspect.getsource(runner_config).replace("(", " ").replace("=", " ").split())
+
+    assert everything <= filled
+
+
+def test_t52_session_without_a_chat_answers_the_agent_it_knows(
+    started: Started, tmp_path: Path
+) -> None:
+    facts, folder = started
+    session = replace(facts.session, messaging_group_id=None)
+    with closing(open_central(tmp_path / "home" / "data" / "v2.db")) as conn:
+        materialize(conn, folder, replace(facts, session=session))
+
+    assert read_session_routing(folder.inbound_db) == Address("agent", "ag-2")

@@ -9,6 +9,7 @@ from nanoclaw.containers.spec import (
     MIB,
     ContainerSpec,
     Folders,
+    Mount,
     SpecFacts,
     UserMapping,
     build_spec,
@@ -17,6 +18,7 @@ from nanoclaw.containers.spec import (
     decide_user,
     session_limits,
 )
+from nanoclaw.errors import ConfigError
 from nanoclaw.model import (
     AgentGroup,
     ContainerConfig,
@@ -66,6 +68,7 @@ def spec(
     global_dir: Path | None = None,
     door: Path | None = None,
     passed_on: tuple[tuple[str, str], ...] = (),
+    extra_mounts: tuple[Mount, ...] = (),
 ) -> ContainerSpec:
     folders = Folders(
         in_dir=Path("/h/s/in"),
@@ -90,6 +93,7 @@ def spec(
             user=UserMapping(1000, 1000, hand_over=True),
             timezone="Europe/Berlin",
             passed_on=passed_on,
+            extra_mounts=extra_mounts,
         )
     )
 
@@ -186,6 +190,21 @@ def test_runner_learns_the_limits_it_keeps_itself_to() -> None:
     assert (limits.disk_bytes, limits.turn_seconds) == (100 * MIB, 90)
 
 
-def test_group_may_have_an_image_of_its_own() -> None:
-    assert spec(ContainerConfig("ag-1", NOW, image_tag="mine:1")).image == "mine:1"
-    assert spec().image == "sha256:1"
+def test_image_is_the_one_that_was_chosen_for_the_group() -> None:
+    assert spec(ContainerConfig("ag-1", NOW, image_tag="stored:1")).image == "sha256:1"
+
+
+@pytest.mark.parametrize("session_id", ["sess-1; rm -rf /", "a b", "$(id)", "../x", "s\n", "é"])
+def test_t55_name_with_other_characters_is_refused_before_anything_runs(session_id: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be part of a container's name"):
+        container_name("0badcafe", session_id)
+
+
+def test_folders_of_the_operator_stand_apart_from_the_agents_own() -> None:
+    """Nobody hands them over to the agent's user or counts what lies in them."""
+    extra = Mount(Path("/photos"), "/workspace/extra/photos", read_only=False)
+
+    made = spec(extra_mounts=(extra,))
+
+    assert made.extra_mounts == (extra,)
+    assert extra not in made.mounts

@@ -56,7 +56,10 @@ def test_every_setting_is_written_and_read_back(conn: sqlite3.Connection) -> Non
         additional_mounts=(AdditionalMount(host_path="/p", readonly=False),), memory_mb=512,
         cpus=1.5, pids_limit=64, disk_mb=100, max_turn_seconds=60, idle_exit_seconds=0,
         close_after_days=3, egress_mode=EgressMode.NONE, egress_allow=("pypi.org",),
-        credential="work", taint_guard=False, script="answer: hi",
+        credential="work", taint_guard=False, script="answer: hi", agents_quota=2,
+        fallback_model="f", max_cost_per_turn_usd=0.5, max_cost_per_day_usd=7.0,
+        native_attachments=False, compat={"betas": False}, prices={"m": {"input": 1}},
+        web_tools="off", tool_timeouts={"calc": 2.5}, disabled_tools=("web_fetch",),
     )  # fmt: skip
 
     assert container_configs.update(conn, "ag-1", change, LATER)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from helpers.central_rows import NOW, add_session, new_delivery, queue, seconds, seed
 
-from nanoclaw.db import deliveries
+from nanoclaw.db import deliveries, delivery_history
 from nanoclaw.model import Delivery, DeliverySource, DeliveryState, NewDelivery, SentReceipt
 
 HOST_MADE = replace(
@@ -28,7 +28,8 @@ def stored(conn: sqlite3.Connection, new: NewDelivery | Delivery) -> Delivery:
 
 
 def lane(conn: sqlite3.Connection, thread_id: str | None = None, after: int = 0) -> list[str]:
-    found = deliveries.open_in_lane(conn, "telegram", "platform-mg-1", thread_id, after, 100)
+    window = deliveries.Window(after, 100, NOW)
+    found = deliveries.open_in_lane(conn, "telegram", "platform-mg-1", thread_id, window)
     return [delivery.message_out_id for delivery in found]
 
 
@@ -71,15 +72,13 @@ def test_due_messages_come_longest_waiting_first(conn: sqlite3.Connection) -> No
     due = deliveries.due(conn, NOW, 10)
 
     assert [delivery.message_out_id for delivery in due] == ["out-3", "out-2"]
-    assert deliveries.next_attempt_at(conn) == NOW - seconds(5)
-
-
-def test_nothing_queued_has_no_next_attempt(conn: sqlite3.Connection) -> None:
-    assert deliveries.next_attempt_at(conn) is None
 
 
 def test_lane_keeps_the_order_of_queueing(conn: sqlite3.Connection) -> None:
-    first = queue(conn, replace(new_delivery(1), next_attempt_at=NOW + seconds(60)))
+    first = queue(conn, new_delivery(1))
+    deliveries.mark_retry(
+        conn, first.delivery_id, NOW + seconds(60), counts=True, error="busy", now=NOW
+    )
     queue(conn, new_delivery(2))
     queue(conn, replace(new_delivery(3), thread_id="topic"))
 
@@ -147,14 +146,6 @@ def test_retrying_an_unknown_message_is_an_error(conn: sqlite3.Connection) -> No
         deliveries.mark_retry(conn, "nobody", NOW, counts=True, error="", now=NOW)
 
 
-def test_next_attempt_of_a_long_text_begins_with_the_failed_part(conn: sqlite3.Connection) -> None:
-    delivery = queue(conn, new_delivery())
-
-    deliveries.set_parts_done(conn, delivery.delivery_id, 3)
-
-    assert stored(conn, delivery).part_index == 3
-
-
 def test_given_up_and_uncertain_messages_are_final(conn: sqlite3.Connection) -> None:
     failed, uncertain = queue(conn, new_delivery(1)), queue(conn, new_delivery(2))
 
@@ -172,8 +163,8 @@ def test_administrator_sends_a_failed_message_again(conn: sqlite3.Connection) ->
     deliveries.mark_failed(conn, delivery.delivery_id, "blocked", NOW)
     tomorrow = NOW + timedelta(days=1)
 
-    assert deliveries.retry_failed(conn, delivery.delivery_id, tomorrow, NOW)
-    assert not deliveries.retry_failed(conn, delivery.delivery_id, tomorrow, NOW)
+    assert delivery_history.retry_failed(conn, delivery.delivery_id, tomorrow, NOW)
+    assert not delivery_history.retry_failed(conn, delivery.delivery_id, tomorrow, NOW)
     assert stored(conn, delivery).expires_at == tomorrow
     assert lane(conn) == ["out-1"]
 
@@ -183,9 +174,8 @@ def test_interrupted_messages_are_offered_again(conn: sqlite3.Connection) -> Non
     queue(conn, new_delivery(2))
     deliveries.mark_sending(conn, [under_way.delivery_id], NOW)
 
-    assert [item.message_out_id for item in deliveries.interrupted(conn)] == ["out-1"]
     assert deliveries.requeue_interrupted(conn) == 1
-    assert deliveries.interrupted(conn) == []
+    assert deliveries.requeue_interrupted(conn) == 0
     assert stored(conn, under_way).state is DeliveryState.QUEUED
 
 
@@ -213,10 +203,10 @@ def test_recent_messages_can_be_asked_by_state(conn: sqlite3.Connection) -> None
     first, second = queue(conn, new_delivery(1)), queue(conn, new_delivery(2))
     deliveries.mark_failed(conn, first.delivery_id, "blocked", NOW)
 
-    everything = deliveries.recent(conn, None, 10)
+    everything = delivery_history.recent(conn, None, 10)
 
     assert [item.delivery_id for item in everything] == [second.delivery_id, first.delivery_id]
-    assert len(deliveries.recent(conn, DeliveryState.FAILED, 10)) == 1
+    assert len(delivery_history.recent(conn, DeliveryState.FAILED, 10)) == 1
 
 
 def test_pruning_keeps_open_and_untold_messages(conn: sqlite3.Connection) -> None:
@@ -225,13 +215,50 @@ def test_pruning_keeps_open_and_untold_messages(conn: sqlite3.Connection) -> Non
         deliveries.mark_sent(conn, item.delivery_id, ("m",), NOW)
     deliveries.mark_projected(conn, [told.delivery_id])
 
-    assert deliveries.prune(conn, NOW + seconds(1)) == 1
+    assert delivery_history.prune(conn, NOW + seconds(1)) == 1
     assert deliveries.get(conn, told.delivery_id) is None
-    assert len(deliveries.recent(conn, None, 10)) == 2
+    assert len(delivery_history.recent(conn, None, 10)) == 2
 
 
 def test_pruning_forgets_settled_messages_of_the_host(conn: sqlite3.Connection) -> None:
     queue(conn, HOST_MADE)
     deliveries.mark_sent(conn, "deny-1", ("m",), NOW)
 
-    assert deliveries.prune(conn, NOW + seconds(1)) == 1
+    assert delivery_history.prune(conn, NOW + seconds(1)) == 1
+
+
+def test_message_for_later_is_in_no_lane_before_its_time(conn: sqlite3.Connection) -> None:
+    queue(conn, replace(new_delivery(1), next_attempt_at=NOW + seconds(60)))
+    queue(conn, new_delivery(2))
+
+    assert lane(conn) == ["out-2"]
+    assert deliveries.next_scheduled(conn, NOW) == NOW + seconds(60)
+    later = deliveries.Window(0, 9, NOW + seconds(60))
+    due = deliveries.open_in_lane(conn, "telegram", "platform-mg-1", None, later)
+    assert [item.message_out_id for item in due] == ["out-1", "out-2"]
+
+
+def test_what_waited_for_a_day_is_found_whether_or_not_it_was_tried(
+    conn: sqlite3.Connection,
+) -> None:
+    old = queue(conn, new_delivery(1))
+    queue(conn, replace(new_delivery(2), expires_at=NOW + timedelta(days=3)))
+
+    found = deliveries.expired(conn, old.expires_at, 10)
+
+    assert [item.delivery_id for item in found] == [old.delivery_id]
+
+
+def test_late_news_fails_the_message_that_the_platform_had_taken(
+    conn: sqlite3.Connection,
+) -> None:
+    delivery = queue(conn, new_delivery())
+    deliveries.mark_sent(conn, delivery.delivery_id, ("wamid-1", "wamid-2"), NOW)
+
+    assert not deliveries.note_late_failure(conn, "telegram", "wamid-9", "bounced", NOW)
+    assert not deliveries.note_late_failure(conn, "mail", "wamid-2", "bounced", NOW)
+    assert deliveries.note_late_failure(conn, "telegram", "wamid-2", "bounced", NOW)
+
+    late = stored(conn, delivery)
+    assert (late.state, late.failure, late.told) == (DeliveryState.FAILED, "late", False)
+    assert not deliveries.note_late_failure(conn, "telegram", "wamid-2", "bounced", NOW)

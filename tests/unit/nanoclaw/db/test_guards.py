@@ -124,12 +124,12 @@ def test_effect_is_tried_again_later_or_given_up(conn: sqlite3.Connection) -> No
     effects.retry(conn, "eff-1", NOW + seconds(60), "engine away", NOW)
 
     assert effects.due(conn, NOW + seconds(59), 10) == []
-    assert effects.next_attempt_at(conn) == NOW + seconds(60)
+    assert effects.next_attempt_at(conn, NOW) == NOW + seconds(60)
     effects.fail(conn, "eff-1", "no such package", NOW)
     effect = effects.get(conn, "eff-1")
     assert effect is not None
     assert (effect.state, effect.last_error) == (EffectState.FAILED, "no such package")
-    assert effects.next_attempt_at(conn) is None
+    assert effects.next_attempt_at(conn, NOW) is None
 
 
 def test_interrupted_effects_are_repeated(conn: sqlite3.Connection) -> None:

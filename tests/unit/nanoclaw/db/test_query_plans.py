@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from helpers.central_rows import NOW
 
-from nanoclaw.db import deliveries, effects, inbound_events, sessions
+from nanoclaw.db import deliveries, delivery_steps, effects, inbound_events, sessions
 from nanoclaw.db.overview import read_work_counts
 
 Ask = Callable[[sqlite3.Connection], object]
@@ -20,11 +20,23 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "session by key": (lambda c: sessions.find_active(c, "key"), "sessions_active_key"),
     "unrouted events": (lambda c: inbound_events.unrouted(c, 10), "inbound_events_unrouted"),
     "known event": (lambda c: inbound_events.outcome_of(c, "i", "k"), "sqlite_autoindex"),
+    "released events": (lambda c: inbound_events.released(c, 10), "inbound_events_released"),
+    "held events": (lambda c: inbound_events.count_waiting(c, "r"), "inbound_events_waiting"),
+    "all held events": (lambda c: inbound_events.held(c, 9), "inbound_events_waiting"),
+    "old held events": (lambda c: inbound_events.expire_held(c, NOW), "inbound_events_waiting"),
     "due deliveries": (lambda c: deliveries.due(c, NOW, 10), "deliveries_due"),
-    "next delivery": (deliveries.next_attempt_at, "deliveries_due"),
     "open lanes": (deliveries.open_lanes, "deliveries_open"),
-    "one lane": (lambda c: deliveries.open_in_lane(c, "i", "p", None, 0, 9), "deliveries_open"),
-    "interrupted deliveries": (deliveries.interrupted, "deliveries_open"),
+    "one lane": (
+        lambda c: deliveries.open_in_lane(c, "i", "p", None, deliveries.Window(0, 9, NOW)),
+        "deliveries_open",
+    ),
+    "interrupted deliveries": (deliveries.requeue_interrupted, "deliveries_open"),
+    "messages for later": (lambda c: deliveries.next_scheduled(c, NOW), "deliveries_due"),
+    "expired deliveries": (lambda c: deliveries.expired(c, NOW, 9), "deliveries_expiry"),
+    "files to copy": (lambda c: delivery_steps.wanting_files(c, 9), "deliveries_wanted"),
+    "spooled bytes": (lambda c: delivery_steps.spooled_bytes(c, "s"), "deliveries_spooled"),
+    "failures to tell": (lambda c: delivery_steps.untold(c, 9), "deliveries_untold"),
+    "denied messages": (lambda c: delivery_steps.fail_denied(c, NOW), "deliveries_held"),
     "receipts to tell": (lambda c: deliveries.unprojected(c, "s"), "deliveries_unprojected"),
     "sessions to tell": (deliveries.sessions_to_project, "deliveries_unprojected"),
     "due effects": (lambda c: effects.due(c, NOW, 10), "effects_due"),

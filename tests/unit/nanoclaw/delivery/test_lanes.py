@@ -2,7 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from nanoclaw.delivery.lanes import WINDOW, LaneKey, Lanes
-from nanoclaw.model import Delivery, DeliverySource, DeliveryState
+from nanoclaw.model import Delivery, DeliverySource, DeliveryState, FilesState
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LANE = LaneKey("cli", "local", None)
@@ -71,7 +71,7 @@ def test_a_waiting_head_holds_its_own_lane_only() -> None:
     taken = [item for key in list(lanes.sendable()) for item in lanes.take(key, NOW, 8)]
 
     assert [item.row_number for item in taken] == [3]
-    assert lanes.next_due() == NOW + timedelta(seconds=5)
+    assert lanes.next_due(NOW) == NOW + timedelta(seconds=5)
 
 
 def test_failed_messages_return_to_the_front_in_their_old_order() -> None:
@@ -118,4 +118,35 @@ def test_lanes_without_anything_are_forgotten() -> None:
     lanes.finish(lanes.take(LANE, NOW, 1)[0])
 
     assert list(lanes.sendable()) == []
-    assert lanes.next_due() is None
+    assert lanes.next_due(NOW) is None
+
+
+def test_a_head_whose_files_are_being_copied_holds_its_lane() -> None:
+    lanes = Lanes(Store().fetch)
+    copying = replace(delivery(1), files_state=FilesState.WANTED)
+    lanes.add(copying)
+    lanes.add(delivery(2))
+
+    held = lanes.take(LANE, NOW, 8)
+    lanes.replace(replace(copying, files_state=FilesState.TAKEN))
+    taken = lanes.take(LANE, NOW, 8)
+
+    assert held == []
+    assert [item.row_number for item in taken] == [1, 2]
+
+
+def test_due_head_that_waits_for_its_channel_sets_no_timer() -> None:
+    lanes = Lanes(Store().fetch)
+    lanes.add(delivery(1))
+
+    assert lanes.next_due(NOW) is None
+
+
+def test_dropped_messages_are_not_sent() -> None:
+    lanes = Lanes(Store().fetch)
+    for number in range(1, 4):
+        lanes.add(delivery(number))
+
+    lanes.drop(LANE, {"d-1", "d-3"})
+
+    assert [item.row_number for item in lanes.take(LANE, NOW, 8)] == [2]

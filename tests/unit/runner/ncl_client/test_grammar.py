@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.ncl_client.grammar import Typed, parse_words
+from contract.ncl_words import Typed
+from runner.ncl_client.grammar import parse_words
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,8 @@ from contract.outbound.row import UsageEntry
 from runner.providers.claude.prices import shipped_prices
 from runner.providers.claude.usage import (
     Call,
-    Cap,
     UsageKind,
     day_start,
-    reached_cap,
     usage_entry,
 )
 
@@ -136,19 +134,3 @@ def test_day_begins_at_midnight_of_the_zone() -> None:
     assert day_start(NOW, timezone(timedelta(hours=-10))) == datetime(2026, 11, 24, 10, tzinfo=UTC)
     summer = datetime(2026, 10, 25, 12, tzinfo=UTC)
     assert day_start(summer, ZoneInfo("Europe/Berlin")) == datetime(2026, 10, 24, 22, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("turn", "day", "per_turn", "per_day", "expected"),
-    [
-        (9.0, 99.0, None, None, None),
-        (1.0, 1.0, 1.0, None, Cap.TURN),
-        (0.9, 1.0, 1.0, 2.0, None),
-        (1.0, 2.0, 1.0, 2.0, Cap.DAY),
-        (0.0, 0.0, None, 0.0, Cap.DAY),
-    ],
-)
-def test_caps(
-    turn: float, day: float, per_turn: float | None, per_day: float | None, expected: Cap | None
-) -> None:
-    assert reached_cap(turn, day, per_turn, per_day) == expected

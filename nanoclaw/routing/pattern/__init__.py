@@ -1,0 +1,1 @@
+"""Engage patterns in linear time: ``tree`` and ``parse`` read, ``program`` and ``search`` run."""
