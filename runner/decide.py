@@ -131,7 +131,7 @@ def routing_row(items: tuple[Incoming, ...]) -> InboundRow | None:
     waking = [item for item in items if item.row.trigger]
     for candidates in ([item for item in waking if item.is_chat], waking, items[:1]):
         if candidates:
-            return candidates[-1].row
+            return candidates[-1].answered
     return None
 
 

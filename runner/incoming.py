@@ -5,9 +5,9 @@ breaks a limit becomes a sentence about it, because the row must be settled like
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from contract.address import AGENT_CHANNEL, Address
+from contract.address import AGENT_CHANNEL, NOWHERE, Address
 from contract.commands import Command, parse_command
 from contract.content import ChatIn, InboundContent, TaskIn, parse_inbound
 from contract.errors import BadContent
@@ -25,12 +25,14 @@ class Incoming:
 
     ``notes`` go to the agent with it; ``silent``: they are all that the agent is told of it.
     ``on_settled`` is written into ``session_state`` when the row is settled. ``from_system``: a
-    note of the host, not a person's words (R-96).
+    note of the host, not a person's words (R-96); what is said about it goes ``home``, to the
+    session's own chat, and never to the agent itself, whose address the note carries.
     """
 
     row: InboundRow
     content: InboundContent
     from_system: bool = False
+    home: Address = NOWHERE
     notes: tuple[str, ...] = ()
     silent: bool = False
     on_settled: tuple[tuple[str, str | None], ...] = ()
@@ -38,6 +40,11 @@ class Incoming:
     @property
     def is_chat(self) -> bool:
         return self.row.kind in _CHAT_KINDS
+
+    @property
+    def answered(self) -> InboundRow:
+        """The row as answers and errors refer to it."""
+        return replace(self.row, address=self.home) if self.from_system else self.row
 
     @property
     def is_from_people(self) -> bool:
@@ -74,19 +81,21 @@ class Incoming:
         return parse_command(self.text)
 
 
-def read_incoming(rows: Iterable[InboundRow], own_group: str = "") -> tuple[Incoming, ...]:
+def read_incoming(
+    rows: Iterable[InboundRow], own_group: str = "", home: Address = NOWHERE
+) -> tuple[Incoming, ...]:
     """``own_group`` is this agent's group id, by which notes of the host are known."""
     own = Address(AGENT_CHANNEL, own_group)
-    return tuple(_incoming(row, own) for row in rows)
+    return tuple(_incoming(row, own, home) for row in rows)
 
 
-def _incoming(row: InboundRow, own: Address) -> Incoming:
+def _incoming(row: InboundRow, own: Address, home: Address) -> Incoming:
     content = _content(row)
     origin = Address(row.address.channel_type, row.address.platform_id)
     from_system = (
         origin == own and isinstance(content, ChatIn) and content.sender_id == SYSTEM_SENDER
     )
-    return Incoming(row, content, from_system)
+    return Incoming(row, content, from_system, home)
 
 
 def _content(row: InboundRow) -> InboundContent:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from contract.address import AGENT_CHANNEL, NOWHERE
 from contract.clock import utc_now
 from contract.errors import SessionFileBusy, SessionFileMissing
 from contract.inbound.reader import PendingBatch
@@ -178,10 +179,10 @@ class Loop:
         self._expire_turn()
         stream = self._stream_state()
         batch = await self._read_batch(stream)
-        decision = self._decide(batch.rows, batch.omitted, stream)
+        decision = self._decide(await self._incoming(batch.rows), batch.omitted, stream)
         if isinstance(decision, Wait) and stream in (Stream.NONE, Stream.OPEN):
             late = await self._system.late_answers()
-            decision = self._decide(late, (), stream)
+            decision = self._decide(await self._incoming(late), (), stream)
         match decision:
             case Wait():
                 return await self._rest()
@@ -195,12 +196,17 @@ class Loop:
             case _:
                 assert_never(decision)
 
+    async def _incoming(self, rows: tuple[InboundRow, ...]) -> tuple[Incoming, ...]:
+        noted = any(row.address.channel_type == AGENT_CHANNEL for row in rows)
+        home = await self._store.home() if noted else NOWHERE
+        return read_incoming(rows, self._settings.session.agent_group_id, home)
+
     def _decide(
-        self, rows: tuple[InboundRow, ...], omitted: tuple[str, ...], stream: Stream
+        self, items: tuple[Incoming, ...], omitted: tuple[str, ...], stream: Stream
     ) -> BatchDecision:
         return decide_batch(
             BatchFacts(
-                items=read_incoming(rows, self._settings.session.agent_group_id),
+                items=items,
                 omitted=omitted,
                 stream=stream,
                 turn_running=self._turn_running or self._beside.compacting,

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from contract.address import Destination
+from contract.address import Address, Destination
 from contract.clock import utc_now
 from contract.errors import SessionFileBusy, SessionFileMissing
 from contract.inbound import reader
@@ -101,6 +101,10 @@ class Store:
 
     async def destinations(self) -> tuple[Destination, ...]:
         return await self._patiently(lambda: reader.read_destinations(self._in))
+
+    async def home(self) -> Address:
+        """The session's own chat; empty for one that belongs to none."""
+        return await self._patiently(lambda: reader.read_session_routing(self._in))
 
     async def address_facts(self, reply: Reply, known: AddressFacts) -> AddressFacts:
         """``known`` with what it takes to address the blocks of this reply."""

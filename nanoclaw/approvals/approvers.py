@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 MAX_APPROVERS = 50
 """Nobody is asked beyond this many; a card is not a broadcast."""
+TERMINAL = "cli"
 _INSTANCE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
@@ -30,9 +31,14 @@ class DirectAddress:
 
 
 def in_order(approvers: Approvers) -> tuple[str, ...]:
-    """Those nearest to the agent first, nobody twice."""
+    """Those nearest to the agent first, nobody twice.
+
+    Whoever sits at the terminal comes last: a card there is kept until somebody opens a client,
+    which may be never.
+    """
     everybody = (*approvers.scoped, *approvers.everywhere, *approvers.owners)
-    return tuple(dict.fromkeys(everybody))[:MAX_APPROVERS]
+    users = sorted(dict.fromkeys(everybody), key=lambda user: channel_of(user) == TERMINAL)
+    return tuple(users)[:MAX_APPROVERS]
 
 
 def for_origin(user_ids: Iterable[str], origin: str, prefer: str | None = None) -> tuple[str, ...]:

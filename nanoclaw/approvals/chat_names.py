@@ -49,13 +49,17 @@ def carry_out(context: EffectContext, effect: Effect) -> HandlerResult:
     if chat is None or chat.name:
         return Done("nothing to ask")
 
-    def on_answer(answer: Answer) -> None:
+    def name_it(answer: Answer) -> Done:
         name = answer.value if isinstance(answer, Resolved) else None
         name = (name or "").strip()[:MAX_NAME]
-        if name:
-            with transaction(conn):
-                messaging_groups.update(conn, chat.id, MessagingGroupChange(name=name))
-        context.complete(effect_id, Done("named" if name else "the channel does not say"))
+        if not name:
+            return Done("the channel does not say")
+        with transaction(conn):
+            messaging_groups.update(conn, chat.id, MessagingGroupChange(name=name))
+        return Done("named")
+
+    def on_answer(answer: Answer) -> None:
+        context.go_on(effect_id, lambda: name_it(answer))
 
     frame = ResolveName(chat.platform_id)
     context.requests.to_channel(chat.channel_type, frame, ANSWER_SECONDS, on_answer)

@@ -10,6 +10,8 @@ from nanoclaw.approvals.approvers import Approvers, in_order
 from nanoclaw.db import roles
 
 AGENT_PREFIX = "agent:"
+HOST = "host"
+"""Whoever may open the host's own socket (N-42). A platform's user id always has a colon."""
 
 
 def read_approvers(conn: sqlite3.Connection, agent_group_id: str | None) -> tuple[str, ...]:
@@ -37,6 +39,8 @@ def is_entitled(
     """
     if user_id.startswith(AGENT_PREFIX):
         return False
+    if user_id == HOST:
+        return True
     if chosen is not None and user_id == chosen and roles.of_user(conn, user_id):
         return True
     if agent_group_id is not None:

@@ -53,6 +53,7 @@ class TellAgent:
 
 def refusal_text(approval: Approval, reason: str) -> str:
     return (
-        f"Your request was not approved: {approval.title}. Reason: {reason}. Nothing was done. "
+        f"Your request was not approved ({approval.title.rstrip('?.! ')}): {reason}. "
+        "Nothing was done. "
         "Do not ask for the same again unless somebody asks you to."
     )

@@ -210,7 +210,7 @@ def _effect(  # noqa: PLR0913, PLR0917 - the facts of one answer
         }
     )
     return NewEffect(
-        effect_id=f"answer/{session.id}/{question.question_id}",
+        effect_id=f"answer/{session.id}/{question.message_out_id}",
         kind=EFFECT,
         requested_by=click.user_id,
         payload=payload,

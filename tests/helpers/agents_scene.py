@@ -21,7 +21,7 @@ from nanoclaw.db import agent_groups, container_configs, destinations, effects, 
 from nanoclaw.db.connection import open_central
 from nanoclaw.db.effects import Effect, NewEffect
 from nanoclaw.db.migrations import migrate
-from nanoclaw.effects.base import Again, EffectContext, Outcome, UnderWay
+from nanoclaw.effects.base import Again, EffectContext, HandlerResult, Outcome, UnderWay
 from nanoclaw.effects.request import dump_request
 from nanoclaw.events import BuildImage, Frame, ImageBuilt, Ok, StopContainers
 from nanoclaw.link import Answer
@@ -252,9 +252,15 @@ class Scene:
     def attempt(self, effect: Effect) -> Outcome:
         """Once."""
         completed: list[Outcome] = []
+
+        def go_on(_: str, step: Callable[[], HandlerResult]) -> None:
+            result = step()
+            if not isinstance(result, UnderWay):
+                completed.append(result)
+
         context = EffectContext(
             self.conn, self.config, self.sweep, self.now,
-            lambda _, outcome: completed.append(outcome),
+            lambda _, outcome: completed.append(outcome), go_on,
         )  # fmt: skip
         result = HANDLERS[effect.kind](context, effect)
         if isinstance(result, UnderWay):

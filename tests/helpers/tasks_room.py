@@ -93,6 +93,7 @@ class TaskRoom:
         *,
         taint: str | None = None,
         at: datetime = NOW,
+        given: Mapping[str, object] | None = None,
         **fields: object,
     ) -> str:
         """One system row; the id of its effect."""
@@ -103,7 +104,7 @@ class TaskRoom:
             seq=2 * self._rows + 1,
             kind="system",
             timestamp=at,
-            content=dump({"action": action, **fields}),
+            content=dump({"action": action, **(given or {}), **fields}),
             address=NOWHERE,
             in_reply_to=None,
             deliver_after=None,
@@ -129,7 +130,15 @@ class TaskRoom:
         assert effects.record(self.conn, new)
         return new.effect_id
 
-    def schedule(self, task_id: str = "task-1", **fields: object) -> Effect:
+    def schedule(
+        self,
+        task_id: str = "task-1",
+        *,
+        session: Session | None = None,
+        taint: str | None = None,
+        at: datetime = NOW,
+        **fields: object,
+    ) -> Effect:
         """A task for the chat, tomorrow at this hour unless the fields say otherwise."""
         given: dict[str, object] = {
             "taskId": task_id,
@@ -141,7 +150,10 @@ class TaskRoom:
             "channelType": CHAT.channel_type,
             "threadId": None,
         }
-        return self.do("schedule_task", **{**given, **fields})
+        asked = {**given, **fields}
+        effect_id = self.ask("schedule_task", session, taint=taint, at=at, given=asked)
+        self.run()
+        return self.effect(effect_id)
 
     def do(
         self,
@@ -153,7 +165,7 @@ class TaskRoom:
         **fields: object,
     ) -> Effect:
         """Asks and has it carried out; the effect as it ended."""
-        effect_id = self.ask(action, session, taint=taint, at=at, **fields)
+        effect_id = self.ask(action, session, taint=taint, at=at, given=fields)
         self.run()
         return self.effect(effect_id)
 

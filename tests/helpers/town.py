@@ -8,7 +8,7 @@ see. Settings are written to the central database the way other programs do.
 import itertools
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +22,22 @@ from contract.ids import new_id
 from contract.jsontext import dump
 from nanoclaw.capabilities import Buttons, Capabilities
 from nanoclaw.channels.adapter import ChannelHost, Identity, Stop
+from nanoclaw.channels.failure import ChannelFailure
 from nanoclaw.channels.part import Operation, Part
 from nanoclaw.channels.registry import ChannelKind
 from nanoclaw.channels.worker import Worker, WorkerSpec
 from nanoclaw.db import agent_groups, container_configs, messaging_groups, roles, users, wirings
 from nanoclaw.db.connection import open_central, transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
-from nanoclaw.events import Action, ActionResult, Attachment, Committed, InboundEvent, Quoted
+from nanoclaw.events import (
+    Action,
+    ActionResult,
+    Attachment,
+    Committed,
+    FailureClass,
+    InboundEvent,
+    Quoted,
+)
 from nanoclaw.model import (
     AgentGroup,
     EngageMode,
@@ -70,6 +79,8 @@ class _Platform:
         self.resolved: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.is_down = threading.Event()
+        self.shows_outcomes = True
+        self.opens_chats = True
         self._numbers = itertools.count(1)
 
     def setup(self, host: ChannelHost) -> Identity:
@@ -92,8 +103,10 @@ class _Platform:
         part = Part(key="", operation=Operation.REACT, target_id=message_id, emoji=emoji)
         self.shown.append(Shown(platform_id, part, message_id))
 
-    def resolve_card(self, platform_id: str, message_id: str, result: ActionResult) -> None:
-        self.resolved[message_id] = f"{result.title} {result.chosen_label} {result.chosen_by}"
+    def resolve_card(self, platform_id: str, message_id: str, text: str) -> None:
+        if not self.shows_outcomes:
+            raise ChannelFailure(FailureClass.PERMANENT, "cards stay as they are")
+        self.resolved[message_id] = text
 
     def set_typing(self, platform_id: str, thread_id: str | None) -> None:
         self.typing.append((platform_id, thread_id))
@@ -102,6 +115,8 @@ class _Platform:
         self.subscribed.append((platform_id, thread_id))
 
     def open_dm(self, handle: str) -> str:
+        if not self.opens_chats:
+            raise ChannelFailure(FailureClass.PERMANENT, "this user reads nothing")
         return f"dm-{handle}"
 
     def resolve_name(self, platform_id: str) -> str | None:
@@ -241,9 +256,10 @@ class Town:
     conn: sqlite3.Connection = field(init=False)
     channels: dict[str, TownChannel] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] | None = None
 
     def __enter__(self) -> "Town":
-        self.host = Host(self.home, environment=dict(self.environment))
+        self.host = Host(self.home, environment=dict(self.environment), command=self.command)
         self.host.__enter__()
         self.conn = open_central(self.host.paths.central_db)
         return self

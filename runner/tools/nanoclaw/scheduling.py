@@ -1,5 +1,7 @@
 """How the task tools are shown to a model (R-163 to R-167); ``tasks`` carries them out."""
 
+from collections.abc import Mapping
+
 from runner.desk.desk import Desk
 from runner.toolbox.base import ToolSpec
 from runner.tools.nanoclaw.base import NanoclawTool, object_schema, string
@@ -23,7 +25,7 @@ _SCRIPT = string(
     "A bash script that runs first and decides, by a last line of JSON with wakeAgent true or "
     "false, whether the agent is woken at all."
 )
-_OPTIONS = {
+_OPTIONS: dict[str, Mapping[str, object]] = {
     "timezone": string(
         "IANA zone of processAfter and recurrence, such as Asia/Tokyo; default: the user's zone."
     ),

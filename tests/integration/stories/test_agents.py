@@ -166,7 +166,7 @@ def test_refused_request_changes_nothing_and_the_agent_hears_of_it(
         "Pip",
         script=script(
             ("grow", [create, {"say": "asked"}]),
-            ("(?i)reject|refus|denied", [{"say": "what a pity"}]),
+            ("not approved", [{"say": "what a pity"}]),
         ),
     )
     town.wire(town.add_chat("telegram", "family"), pip)

@@ -91,3 +91,9 @@ def test_direct_address_follows_prefix_then_kind(
     user_id: str, kind: str, known: set[str], expected: DirectAddress | None
 ) -> None:
     assert direct_address(user_id, kind, known) == expected
+
+
+def test_terminal_is_asked_last() -> None:
+    approvers = Approvers(owners=("cli:local", "telegram:1"))
+
+    assert in_order(approvers) == ("telegram:1", "cli:local")

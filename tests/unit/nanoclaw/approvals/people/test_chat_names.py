@@ -40,7 +40,12 @@ def ask(conn: sqlite3.Connection, channel: Channel) -> tuple[object, list[tuple[
     assert effect.kind == EFFECT
     ended: list[tuple[str, Outcome]] = []
     context = EffectContext(
-        conn, HostConfig(Path("/nowhere")), channel, NOW, lambda *end: ended.append(end)
+        conn,
+        HostConfig(Path("/nowhere")),
+        channel,
+        NOW,
+        complete=lambda *end: ended.append(end),
+        go_on=lambda effect_id, step: ended.append((effect_id, step())),  # type: ignore[arg-type]
     )
     return carry_out(context, effect), ended
 
