@@ -212,7 +212,7 @@ def test_what_the_platform_cannot_do_is_refused_in_words(stage: DoubleStage) -> 
     assert stage.delivery.ask(ResolveName("c1")) == Refused("this channel cannot do that")
 
 
-def test_where_no_direct_chat_has_to_be_opened_the_handle_is_its_id(stage: DoubleStage) -> None:
+def test_t59_where_no_direct_chat_has_to_be_opened_the_handle_is_its_id(stage: DoubleStage) -> None:
     assert stage.delivery.ask(OpenDm("u1")) == Resolved("u1")
 
 
@@ -238,7 +238,7 @@ class TalentedChannel(DoubleChannel):
         raise RuntimeError("typing must never disturb anything")
 
 
-def test_what_the_platform_can_do_is_answered(tmp_path: Path) -> None:
+def test_t59_what_the_platform_can_do_is_answered(tmp_path: Path) -> None:
     capabilities = Capabilities(typing=True)
     with open_double(
         tmp_path / "home", capabilities=capabilities, adapter_class=TalentedChannel

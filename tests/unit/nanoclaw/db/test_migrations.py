@@ -22,7 +22,8 @@ REFERENCE_NAMES = [
 OUR_TABLES = {
     "inbound_events", "deliveries", "dropped_messages", "engagements", "pairing_codes",
     "pairing_attempts", "effects", "doors", "audit", "audit_anchors", "usage", "budgets",
-    "spending",
+    "spending", "task_series", "task_runs", "agent_traffic", "agent_brakes", "created_agents",
+    "card_copies", "closed_cards", "owner_notices", "sender_denials",
 }  # fmt: skip
 TIME = to_text(NOW)
 
