@@ -33,9 +33,10 @@ def _act(folder: Path, point: str) -> None:
     armed, taken = folder / point, folder / f"{point}.reached"
     try:
         armed.rename(taken)  # one process only, even if several reach the point at once
+        action = taken.read_text()
     except OSError:
-        return
-    if taken.read_text() == "self":
+        return  # not armed, or let go again at once
+    if action == "self":
         os.kill(os.getpid(), signal.SIGKILL)
     deadline = time.monotonic() + PAUSE_SECONDS
     while taken.exists() and time.monotonic() < deadline:
