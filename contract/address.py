@@ -8,6 +8,8 @@ host checks it again, whatever the runner says.
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_PART_BYTES = 1024
+"""Of each part of an address. A longer one is taken neither from a platform nor from an agent."""
 AGENT_CHANNEL = "agent"
 """Channel type of messages between agents; the platform id is then an agent group id."""
 

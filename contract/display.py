@@ -55,7 +55,7 @@ def _widths(text: str) -> list[int]:
     for letter in text:
         if letter == _EMOJI_SELECTOR and widths and widths[-1] == 1:
             widths.append(1)  # the letter before is drawn as a picture, which is two cells wide
-        elif before == _ZERO_WIDTH_JOINER or _is_drawn_over(letter, widths):
+        elif _is_drawn_over(letter, before, widths):
             widths.append(0)
         else:
             widths.append(2 if unicodedata.east_asian_width(letter) in "WF" else 1)
@@ -63,24 +63,26 @@ def _widths(text: str) -> list[int]:
     return widths
 
 
-def _is_drawn_over(letter: str, before: list[int]) -> bool:
-    if letter in _JOINERS or unicodedata.category(letter) in ("Mn", "Me"):
+def _is_drawn_over(letter: str, before: str, widths: list[int]) -> bool:
+    category = unicodedata.category(letter)
+    if letter in _JOINERS or category in ("Mn", "Me"):
         return True
+    if before == _ZERO_WIDTH_JOINER and category == "So":
+        return True  # the next part of one picture
     number = ord(letter)
-    return number in _JAMO_JOINED or (number in _SKIN_TONES and bool(before) and before[-1] == 2)
+    return number in _JAMO_JOINED or (number in _SKIN_TONES and bool(widths) and widths[-1] == 2)
 
 
 def cut(text: str, cells: int, mark: str = "…") -> str:
     """``text`` if it fits, else as much of it as fits together with ``mark``."""
     if display_width(text) <= cells:
         return text
-    room = cells - len(mark)
-    taken = 0
-    for position, width in enumerate([1] * len(text) if text.isascii() else _widths(text)):
-        if taken + width > room:
-            return text[:position] + mark[:cells]
-        taken += width
-    return text
+    room, position = cells - len(mark), 0
+    widths = [1] * len(text) if text.isascii() else _widths(text)
+    while widths[position] <= room:
+        room -= widths[position]
+        position += 1
+    return text[:position] + mark[: max(cells, 0)]
 
 
 def pad(text: str, cells: int) -> str:

@@ -26,6 +26,11 @@ ENGINE_TIMEOUT_SECONDS = 10
 def pytest_addoption(parser: pytest.Parser) -> None:
     for kind, text in ON_REQUEST.items():
         parser.addoption(f"--{kind}", action="store_true", help=f"also run the {text}")
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite what generated texts are compared with",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

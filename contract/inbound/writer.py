@@ -284,6 +284,14 @@ class InboundWriter:
         )
         return len(old)
 
+    def forget_responses(self, before: datetime) -> int:
+        """Deletes fetched answers to administrative commands of before then; how many (N-96)."""
+        return self._conn.execute(
+            "DELETE FROM messages_in WHERE id GLOB 'cli-resp-*' AND kind = 'system'"
+            " AND status = 'completed' AND timestamp < ?",
+            (to_text(before),),
+        ).rowcount
+
     # --- questions about our own rows -------------------------------------------------------------
 
     def pending_summary(self, now: datetime) -> PendingSummary:

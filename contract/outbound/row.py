@@ -25,7 +25,10 @@ class NewOutbound:
 
 @dataclass(frozen=True, slots=True)
 class OutboundRow:
-    """A row as read. ``deliver_after`` None also stands for a text that is no time: send now."""
+    """A row as read. ``deliver_after`` None also stands for a text that is no time: send now.
+
+    In the host's hands an empty ``content`` stands for one that was too long to be taken.
+    """
 
     id: str
     seq: int

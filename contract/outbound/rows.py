@@ -7,7 +7,7 @@ out. Bounds are far above what a runner writes and far below what could hurt a h
 from collections.abc import Mapping
 from datetime import datetime
 
-from contract.address import Address
+from contract.address import MAX_PART_BYTES, Address
 from contract.clock import parse_text
 from contract.content import MAX_OUTBOUND_BYTES
 from contract.inbound.row import AckStatus
@@ -34,11 +34,11 @@ def outbound_row(record: Record) -> OutboundRow | None:
             seq=_seq(record),
             kind=_needed(record, "kind", _MAX_KIND),
             timestamp=_time(record, "timestamp"),
-            content=_needed(record, "content", MAX_OUTBOUND_BYTES),
+            content=_content(record),
             address=Address(
-                _text(record, "channel_type", _MAX_NAME),
-                _text(record, "platform_id", _MAX_NAME),
-                _text(record, "thread_id", _MAX_NAME),
+                _text(record, "channel_type", MAX_PART_BYTES),
+                _text(record, "platform_id", MAX_PART_BYTES),
+                _text(record, "thread_id", MAX_PART_BYTES),
             ),
             in_reply_to=_text(record, "in_reply_to", _MAX_NAME),
             deliver_after=_time(record, "deliver_after"),
@@ -93,6 +93,14 @@ def _text(record: Record, column: str, limit: int) -> str | None:
         return value.decode()
     except UnicodeDecodeError as error:
         raise _BadValueError from error
+
+
+def _content(record: Record) -> str:
+    """Empty for one that is too long: its message must not vanish without a word."""
+    value = record.get("content")
+    if isinstance(value, bytes) and len(value) > MAX_OUTBOUND_BYTES:
+        return ""
+    return _needed(record, "content", MAX_OUTBOUND_BYTES)
 
 
 def _needed(record: Record, column: str, limit: int) -> str:

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Protocol, runtime_checkable
 
 from contract.actions import CliRequest
 from contract.clock import utc_now
@@ -25,7 +26,7 @@ from contract.jsontext import dump, parse_object
 from contract.killpoint import reached
 from nanoclaw.admin.asking import MAX_PAYLOAD_BYTES
 from nanoclaw.admin.caller import AgentCaller
-from nanoclaw.admin.context import Approved
+from nanoclaw.admin.context import Approved, PatternProblem
 from nanoclaw.admin.dispatch import Call, Dispatcher, Surroundings
 from nanoclaw.admin.frames import (
     ErrorCode,
@@ -37,6 +38,7 @@ from nanoclaw.admin.frames import (
     parse_response,
     response_frame,
 )
+from nanoclaw.admin.problems import CommandError
 from nanoclaw.admin.registry import Registry
 from nanoclaw.db import approvals, container_configs, effects, sessions
 from nanoclaw.db.effects import Effect
@@ -59,6 +61,8 @@ from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.sessions.note import MAX_NOTE_CHARACTERS, AgentNote, write_note
 
 ANSWER_WITHIN = timedelta(minutes=5)
+KEPT_FOR = timedelta(hours=1)
+"""Fetched answers; the next answer in the same session takes older ones away (N-96)."""
 MAX_ID = 128
 MAX_ANSWER_BYTES = 256 * 1024
 NOTE_PREFIX = "appr-note"
@@ -72,7 +76,7 @@ Deliver = Callable[[EffectContext, Response], None]
 """Brings the answer to the agent. Raises SessionFileBusy."""
 
 
-def agent_requests(registry_of: RegistryOf) -> Handler:
+def agent_requests(registry_of: RegistryOf, pattern_problem: PatternProblem) -> Handler:
     """The handler of ``action:cli_request``."""
 
     def handle(context: EffectContext, effect: Effect) -> HandlerResult:
@@ -88,16 +92,18 @@ def agent_requests(registry_of: RegistryOf) -> Handler:
         def deliver(later: EffectContext, response: Response) -> None:
             _write(later, session, action.request_id, response)
 
-        carried = _Carried(context, effect, deliver)
+        carried = _Carried(context, effect, pattern_problem, deliver)
         request = _request(action)
         if isinstance(request, Failure):
             return carried.end(context, request)
-        return carried.out(registry_of(), _call(context, effect, session, request))
+        call = _call(context, effect, session, request)
+        taint = parse_request(effect.payload).taint
+        return carried.out(registry_of(), replace(call, taint=taint))
 
     return handle
 
 
-def approved_commands(registry_of: RegistryOf) -> Handler:
+def approved_commands(registry_of: RegistryOf, pattern_problem: PatternProblem) -> Handler:
     """The handler of ``cli_command``."""
 
     def handle(context: EffectContext, effect: Effect) -> HandlerResult:
@@ -114,7 +120,7 @@ def approved_commands(registry_of: RegistryOf) -> Handler:
         call = replace(
             _call(context, effect, session, request), approved=_approved(context.conn, effect)
         )
-        return _Carried(context, effect, deliver).out(registry_of(), call)
+        return _Carried(context, effect, pattern_problem, deliver).out(registry_of(), call)
 
     return handle
 
@@ -125,6 +131,7 @@ class _Carried:
 
     context: EffectContext
     effect: Effect
+    pattern_problem: PatternProblem
     deliver: Deliver
 
     def out(self, registry: Registry, call: Call) -> HandlerResult:
@@ -132,7 +139,10 @@ class _Carried:
         if kept is not None:  # carried out before a crash; only the answer is missing
             return self.end(self.context, kept)
         around = Surroundings(
-            self.context.config, lambda: self.context.conn, _Services(self.context.requests)
+            self.context.config,
+            lambda: self.context.conn,
+            _Services(self.context.requests),
+            self.pattern_problem,
         )
         answers: list[Response] = []
         returned = False
@@ -163,6 +173,13 @@ class _Carried:
         self.context.complete(self.effect.effect_id, outcome)
 
 
+@runtime_checkable
+class Timers(Protocol):
+    """What the connections of the running delivery process can do besides asking."""
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Services:
     """What a command reaches from the delivery process."""
@@ -173,8 +190,9 @@ class _Services:
         self.requests.to_sweep(frame, seconds, on_answer)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
-        """Not for agents: they are told of the end of what is long by whoever carries it out."""
-        raise NotImplementedError
+        if not isinstance(self.requests, Timers):
+            raise CommandError("this command needs the running host")
+        return self.requests.call_later(seconds, callback)
 
 
 # --- what was asked -------------------------------------------------------------------------------
@@ -259,6 +277,7 @@ def _write(context: EffectContext, session: Session, request_id: str, response: 
     )
     with open_inbound(folder.inbound_db) as writer:
         writer.insert_message(row)
+        writer.forget_responses(context.now - KEPT_FOR)
 
 
 def _content(request_id: str, response: Response) -> str:

@@ -3,16 +3,29 @@
 Used by the command line. Blocks, and is therefore never used inside a host process.
 """
 
+import errno
 import socket
 import time
 import uuid
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from nanoclaw.admin.frames import BadFrameError, Request, Response, dump_request, parse_response
+from nanoclaw.admin.frames import (
+    MAX_LINE_BYTES,
+    BadFrameError,
+    Request,
+    Response,
+    dump_request,
+    parse_response,
+)
 from nanoclaw.errors import NanoclawError
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """An answer is not bounded by the line limit of requests; this one only guards our memory."""
+
+
+_NOBODY_THERE = (errno.ENOENT, errno.ECONNREFUSED)
 
 
 class HostUnreachableError(NanoclawError):
@@ -23,25 +36,43 @@ class TransportError(NanoclawError):
     """Somebody listens, but no answer came."""
 
 
-def ask(path: Path, command: str, args: dict[str, str | bool], seconds: float) -> Response:
+def ask(
+    path: Path,
+    command: str,
+    args: Mapping[str, str | bool],
+    seconds: float,
+    positionals: tuple[str, ...] | None = None,
+) -> Response:
     """Raises HostUnreachableError or TransportError."""
     deadline = time.monotonic() + seconds
-    request = Request(str(uuid.uuid4()), command, args)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+    line = dump_request(Request(str(uuid.uuid4()), command, args, positionals))
+    if len(line) > MAX_LINE_BYTES:
+        raise TransportError(f"the command is longer than {MAX_LINE_BYTES} bytes")
+    with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         try:
             connection.connect(str(path))
         except OSError as error:
-            raise HostUnreachableError(f"{path}: {error.strerror or error}") from error
+            text = f"{path}: {error.strerror or error}"
+            if error.errno in _NOBODY_THERE:
+                raise HostUnreachableError(text) from error
+            raise TransportError(text) from error
         try:
-            connection.sendall(dump_request(request))
-            line = _read_line(connection, deadline)
+            answer = _exchange(connection, line, deadline)
+        except TimeoutError as error:
+            raise TransportError(f"timed out: no answer within {seconds:g} seconds") from error
         except OSError as error:
             raise TransportError(str(error.strerror or error)) from error
     try:
-        return parse_response(line)
+        return parse_response(answer)
     except BadFrameError as error:
         raise TransportError(str(error)) from error
+
+
+def _exchange(connection: socket.socket, line: bytes, deadline: float) -> bytes:
+    with suppress(BrokenPipeError):  # a host that refuses us answers without reading
+        connection.sendall(line)
+    return _read_line(connection, deadline)
 
 
 def _read_line(connection: socket.socket, deadline: float) -> bytes:
@@ -49,7 +80,7 @@ def _read_line(connection: socket.socket, deadline: float) -> bytes:
     while b"\n" not in received:
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TransportError("the host did not answer in time")
+            raise TimeoutError
         connection.settimeout(left)
         data = connection.recv(256 * 1024)
         if not data:

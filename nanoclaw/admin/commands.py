@@ -34,5 +34,6 @@ GENERAL: tuple[Operation, ...] = (
 def host_registry() -> Registry:
     """Built with the first command: the delivery process may live long without one."""
     from nanoclaw.admin.resources.table import RESOURCES
+    from nanoclaw.admin.views import VIEWS
 
-    return with_help(RESOURCES, GENERAL)
+    return with_help(RESOURCES, (*GENERAL, *VIEWS))

@@ -8,13 +8,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nanoclaw.admin.caller import AgentCaller, Caller
-from nanoclaw.admin.registry import Access, Command
 from nanoclaw.model import CliScope
 
 DISABLED = "administrative commands are disabled for this agent"
 SCOPE_KEY = "cli_scope"
 
 Args = Mapping[str, str | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a command says of itself (``registry.Command.about``). ``resource`` None: of none.
+
+    ``host_only``: for no agent; ``guarded`` are its flags of that kind. ``for_groups`` False: for
+    no agent that is bound to its group; so is all of a resource that is not ``open_to_groups``.
+    """
+
+    words: str
+    resource: str | None = None
+    open_to_groups: bool = False
+    keyed_by_group: bool = False
+    for_groups: bool = True
+    host_only: bool = False
+    guarded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +54,16 @@ class Allowed:
 ScopeDecision = Allowed | Forbidden
 
 
-def decide_scope(caller: Caller, command: Command, args: Args) -> ScopeDecision:
+def decide_scope(caller: Caller, command: About, args: Args) -> ScopeDecision:
     """``args`` are normal (``normal_args``)."""
     if not isinstance(caller, AgentCaller):
         return Allowed(args)
     if caller.scope is CliScope.DISABLED:
         return Forbidden(DISABLED)
-    if command.operation.host_only or command.operation.access is Access.HIDDEN:
+    if command.host_only:
         return Forbidden(f"{command.words} is for the host's own user, not for agents")
-    for spec in command.operation.arguments:
-        if spec.host_only and spec.name in args:
-            return Forbidden(f"{spec.flag} is for the host's own user, not for agents")
+    for name in sorted(command.guarded & args.keys()):
+        return Forbidden(f"--{name.replace('_', '-')} is for the host's own user, not for agents")
     if caller.scope is CliScope.GLOBAL:
         return Allowed(args)
     return _decide_group(caller, command, args)
@@ -64,37 +79,33 @@ def normal_args(args: Args) -> Args | InvalidArgs:
     return normal
 
 
-def may_run(caller: Caller, command: Command) -> bool:
+def may_run(caller: Caller, command: About) -> bool:
     """Whether the command is one for this caller at all, whatever its arguments."""
     if not isinstance(caller, AgentCaller):
         return True
-    operation = command.operation
-    if caller.scope is CliScope.DISABLED or operation.host_only:
-        return False
-    if operation.access is Access.HIDDEN:
+    if caller.scope is CliScope.DISABLED or command.host_only:
         return False
     return caller.scope is CliScope.GLOBAL or _is_for_groups(command)
 
 
-def _is_for_groups(command: Command) -> bool:
-    in_resource = command.resource is None or command.resource.for_groups
-    return in_resource and command.operation.for_groups
+def _is_for_groups(command: About) -> bool:
+    return command.for_groups and (command.resource is None or command.open_to_groups)
 
 
-def _decide_group(caller: AgentCaller, command: Command, args: Args) -> ScopeDecision:
-    own, resource = caller.agent_group_id, command.resource
+def _decide_group(caller: AgentCaller, command: About, args: Args) -> ScopeDecision:
+    own = caller.agent_group_id
     if not _is_for_groups(command):
-        outside = resource is not None and not resource.for_groups
-        what = resource.plural if resource is not None and outside else command.words
+        inside = command.resource is None or command.open_to_groups
+        what = command.words if inside else command.resource
         return Forbidden(f"{what} is beyond this agent's scope, which is its own group")
-    keyed = resource is not None and resource.keyed_by_group
-    keys = ("agent_group_id", "group", "id") if keyed else ("agent_group_id", "group")
+    group_keys = ("agent_group_id", "group")
+    keys = (*group_keys, "id") if command.keyed_by_group else group_keys
     for key in keys:
         if args.get(key, own) != own:
             return Forbidden(f"this agent is scoped to its own group; --{key} names another one")
     if _touches_scope(args):
         return Forbidden(f"an agent cannot change {SCOPE_KEY}")
-    if resource is None:
+    if command.resource is None:
         return Allowed(args)
     missing = [key for key in keys if key not in args]
     return Allowed({**args, **dict.fromkeys(missing, own)}, frozenset(missing))
@@ -109,8 +120,8 @@ def _touches_scope(args: Args) -> bool:
 
 
 def _is_scope_key(key: str) -> bool:
-    name = key.strip().strip("-").casefold().replace("-", "_").removeprefix("no_")
-    return name == SCOPE_KEY
+    name = key.casefold().replace("-", "_").strip(" _")
+    return name.removeprefix("no_") == SCOPE_KEY
 
 
 def visible(caller: Caller, data: object, scope_field: str | None) -> object:

@@ -18,7 +18,7 @@ from contract.errors import ContractError, SessionFileBusy
 from nanoclaw.admin import lookup, validate
 from nanoclaw.admin.asking import Wish, ask_person, asking_session
 from nanoclaw.admin.caller import AgentCaller, Caller
-from nanoclaw.admin.context import Approved, CommandContext, Later, Services
+from nanoclaw.admin.context import Approved, CommandContext, Later, PatternProblem, Services
 from nanoclaw.admin.decide import (
     DISABLED,
     Allowed,
@@ -54,6 +54,7 @@ class Surroundings:
     config: HostConfig
     connect: Callable[[], sqlite3.Connection]
     services: Services
+    pattern_problem: PatternProblem
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Call:
     now: datetime
     cause: str
     approved: Approved | None = None
+    taint: str | None = None
     keep: Callable[[sqlite3.Connection, Response], None] | None = None
 
 
@@ -127,11 +129,13 @@ class Dispatcher:
         context = CommandContext(
             conn=self._around.connect(),
             config=self._around.config,
+            pattern_problem=self._around.pattern_problem,
             caller=call.caller,
             now=call.now,
             cause=call.cause,
             dry_run=plan.dry_run or must_ask,
             approved=call.approved,
+            taint=call.taint,
         )
         session = asking_session(context) if must_ask else None
         arguments = validate.read_arguments(plan.command, plan.args)
@@ -159,11 +163,11 @@ class Dispatcher:
         args = dict(normal)
         if asks_for_help(args):
             return help_for(self.registry, request, caller)
-        found = lookup.find(self.registry, request, lambda command: may_run(caller, command))
+        found = lookup.find(self.registry, request, lambda item: may_run(caller, item.about))
         command = found.command
         args = lookup.with_target(found, args)
         dry_run = command.operation.mutating and _take_dry_run(args)
-        decision = decide_scope(caller, command, args)
+        decision = decide_scope(caller, command.about, args)
         if isinstance(decision, Forbidden):
             raise NotAllowedError(decision.reason)
         return Plan(command, _of_use(command, decision), dry_run)

@@ -90,8 +90,8 @@ def parse_positionals(value: object) -> tuple[str, ...] | None:
 
 
 def dump_response(response: Response) -> bytes:
-    """Whatever text is in there: what UTF-8 cannot say is replaced."""
-    text = json.dumps(response_frame(response), ensure_ascii=False)
+    """Whatever is in there: what JSON or UTF-8 cannot say becomes text that they can."""
+    text = json.dumps(response_frame(response), ensure_ascii=False, default=str)
     return text.encode("utf-8", "replace") + b"\n"
 
 

@@ -8,7 +8,7 @@ it.
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from contract.actions import CreateAgent
 from contract.content import parse_outbound
@@ -36,7 +36,12 @@ from nanoclaw.model import AgentGroup, Session, TargetType
 from nanoclaw.paths import HostPaths
 from nanoclaw.policy.taint import Act, describe, needs_approval
 from nanoclaw.sessions.destinations import refresh, request_refresh
-from nanoclaw.sessions.new_group import MAX_NAME, create_agent_group, folder_name
+from nanoclaw.sessions.new_group import (
+    MAX_NAME,
+    create_agent_group,
+    folder_name,
+    folders_on_disk,
+)
 
 ACTION = "create_agent"
 PARENT = "parent"
@@ -102,23 +107,20 @@ def _within_quota(conn: sqlite3.Connection, group: AgentGroup, taint: str | None
 # --- asking ---------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
 class _Wish:
     """What the card shows."""
 
-    def __init__(self, group: AgentGroup, wanted: CreateAgent, taint: str | None) -> None:
-        self.group = group
-        self.wanted = wanted
-        self.taint = taint
+    group: AgentGroup
+    wanted: CreateAgent
+    taint: str | None
 
     def lines(self, folder: str) -> Iterable[str]:
         yield f"{cards.shown(self.group.name)} wants to create an agent that it can talk to."
         yield f"name: {cards.code(self.wanted.name.strip())}"
         yield f"folder: {cards.code(folder)}"
         yield from read_before(self.taint)
-        text = self.wanted.instructions or ""
-        yield "instructions:" if text else "instructions: none"
-        for line in text.splitlines():
-            yield f"  {cards.shown(line)}"
+        yield from cards.block("instructions", self.wanted.instructions or "")
 
 
 def read_before(taint: str | None) -> list[str]:
@@ -131,8 +133,8 @@ def read_before(taint: str | None) -> list[str]:
 
 def _request(context: EffectContext, effect: Effect, session: Session, wish: _Wish) -> None:
     conn = context.conn
+    folder = folder_name(wish.wanted.name, _folders(conn, context.paths))
     with transaction(conn):
-        folder = folder_name(wish.wanted.name, _folders(conn, context.paths))
         requests.request(
             conn,
             NewRequest(
@@ -153,15 +155,7 @@ def _request(context: EffectContext, effect: Effect, session: Session, wish: _Wi
 
 def _folders(conn: sqlite3.Connection, paths: HostPaths) -> frozenset[str]:
     taken = {group.folder.lower() for group in agent_groups.list_all(conn)}
-    return frozenset(taken | {name.lower() for name in _on_disk(paths)})
-
-
-def _on_disk(paths: HostPaths) -> list[str]:
-    """Folders that are there already: an agent never begins with the memory of another."""
-    try:
-        return [path.name for path in paths.groups.iterdir()]
-    except FileNotFoundError:
-        return []
+    return frozenset(taken | {name.lower() for name in folders_on_disk(paths)})
 
 
 # --- making ---------------------------------------------------------------------------------------
@@ -173,10 +167,12 @@ def _make(
     conn, own_id = context.conn, session.agent_group_id
     created = agent_traffic.find_created(conn, effect.effect_id)
     if created is None:
+        on_disk = folders_on_disk(context.paths)
         with transaction(conn):
             local_name = normalize_name(wanted.name)
             if destinations.get(conn, own_id, local_name) is None:
-                created = _rows(context, effect, session, wanted)
+                made = create_agent_group(conn, wanted.name, context.now, on_disk)
+                created = _record(context, effect, session, made)
         if created is None:
             tell(context, effect, session, words.name_taken(local_name))
             return Failed("the name is taken")
@@ -195,16 +191,16 @@ def _make(
     return Done(f"{child.id} as {name}")
 
 
-def _rows(
-    context: EffectContext, effect: Effect, session: Session, wanted: CreateAgent
+def _record(
+    context: EffectContext, effect: Effect, session: Session, child: AgentGroup
 ) -> CreatedAgent:
+    """Who made it and why, in the transaction that makes it."""
     conn, now = context.conn, context.now
-    child = create_agent_group(conn, wanted.name, now, _on_disk(context.paths))
     created = CreatedAgent(
         agent_group_id=child.id,
         effect_id=effect.effect_id,
         created_by=session.agent_group_id,
-        local_name=normalize_name(wanted.name),
+        local_name=normalize_name(child.name),
         created_at=now,
     )
     agent_traffic.record_created(conn, created)

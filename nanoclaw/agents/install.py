@@ -13,7 +13,7 @@ from datetime import datetime
 from contract.actions import InstallPackages
 from contract.clock import utc_now
 from contract.content import parse_outbound
-from contract.errors import BadContent, SessionFileBusy
+from contract.errors import BadContent
 from contract.inbound.row import MessageKind
 from contract.jsontext import dump, parse_object
 from contract.killpoint import reached
@@ -38,6 +38,7 @@ from nanoclaw.db.connection import transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.db.effects import Effect, NewEffect
 from nanoclaw.effects.base import Again, Done, EffectContext, Failed, HandlerResult, UnderWay
+from nanoclaw.effects.decide import LIFETIME
 from nanoclaw.effects.request import parse_request
 from nanoclaw.events import BuildImage, ImageBuilt
 from nanoclaw.link import Answer
@@ -219,12 +220,7 @@ def build(context: EffectContext, effect: Effect) -> HandlerResult:
 
     def on_answer(answer: Answer) -> None:
         later = replace(context, now=utc_now())
-        try:
-            result = _on_built(later, effect, step, answer)
-        except (SessionFileBusy, OSError, sqlite3.OperationalError) as error:
-            result = Again(str(error))
-        if not isinstance(result, UnderWay):
-            context.complete(effect.effect_id, result)
+        context.go_on(effect.effect_id, lambda: _on_built(later, effect, step, answer))
 
     frame = BuildImage(request.agent_group_id, goal.apt, goal.npm, goal.pip)
     context.requests.to_sweep(frame, BUILD_SECONDS, on_answer)
@@ -246,12 +242,21 @@ class _Step:
 def _on_built(context: EffectContext, effect: Effect, step: _Step, answer: Answer) -> HandlerResult:
     """The image is there or not; raises what handlers may raise."""
     if not isinstance(answer, ImageBuilt):
-        return Again(f"the sweep does not answer: {answer}", RETRY_SECONDS)
+        return _later(context, effect, step.request, f"the sweep does not answer: {answer}")
     if answer.tag is not None:
         return _finish(context, effect, replace(step, tag=answer.tag))
     if answer.passing:
-        return Again(answer.detail, RETRY_SECONDS)
+        return _later(context, effect, step.request, answer.detail)
     return _failed(context, effect, step.request, answer.detail)
+
+
+def _later(
+    context: EffectContext, effect: Effect, request: BuildRequest, reason: str
+) -> HandlerResult:
+    """The runner does not know which agent waits for a build, so its end is told here."""
+    if context.now - effect.created_at >= LIFETIME:
+        return _failed(context, effect, request, reason)
+    return Again(reason, RETRY_SECONDS)
 
 
 def _finish(context: EffectContext, effect: Effect, step: _Step) -> HandlerResult:

@@ -68,9 +68,7 @@ class CardSearch:
 
     def _next(self) -> None:
         if not self._left:
-            copies = card_copies.of_card(self._conn, self._card.card_id)
-            count = sum(copy.state in (CopyState.QUEUED, CopyState.SHOWN) for copy in copies)
-            self._on_end(SearchFacts(tuple(self._away), tuple(self._refused), count))
+            self._on_end(SearchFacts(tuple(self._away), tuple(self._refused)))
             return
         user_id = self._left.popleft()
         self._direct.ensure(user_id, lambda reach: self._reached(user_id, reach))

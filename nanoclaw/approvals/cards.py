@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 MAX_VALUE_CHARACTERS = 1000
+MAX_BLOCK_LINE = 4000
 MAX_LINES = 100
 MAX_BODY_CHARACTERS = 12_000
 MASK = "•••"
@@ -160,6 +161,13 @@ def listing(name: str, items: Iterable[str]) -> list[str]:
     """A heading and one line per item; no lines for none."""
     lines = [f"- {code(item, 200)}" for item in items]
     return [f"{name}:", *lines] if lines else []
+
+
+def block(name: str, text: str) -> list[str]:
+    """A heading with the text below it, each of its lines on one; ``none`` for no text."""
+    if not text.strip():
+        return [f"{name}: none"]
+    return [f"{name}:", *(f"  {shown(line, MAX_BLOCK_LINE)}" for line in text.split("\n"))]
 
 
 def body(lines: Iterable[str]) -> str:

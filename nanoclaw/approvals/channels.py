@@ -106,7 +106,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
         return _end(conn, row, TOO_LATE, now)
     chosen = _chosen(conn, row, click.value)
     agent_group_id = _target(chosen)
-    if not is_entitled(conn, click.user_id, agent_group_id, None):
+    if not is_entitled(conn, click.user_id, agent_group_id):
         log.warning("click of somebody not entitled", extra={"reason": click.user_id})
         return closed.not_allowed(card)
     if chosen is None:

@@ -6,15 +6,13 @@ answerers: a card that is open has been found before.
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contract.content import Option
 from nanoclaw.approvals.clicks import Click
 from nanoclaw.db import closed_cards, users
 from nanoclaw.db.closed_cards import CardEnd, ClosedCard
 from nanoclaw.events import ActionOutcome, ActionResult
-
-KEPT_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,13 @@ def decided(
 ) -> ActionResult:
     """Closes a card with its answer. Inside the decision's transaction."""
     label = chosen.selected_label
-    _put(conn, ClosedCard(card.card_id, CardEnd.DECIDED, card.title, now, label, by))
+    closed_cards.put(conn, ClosedCard(card.card_id, CardEnd.DECIDED, card.title, now, label, by))
     return ActionResult(ActionOutcome.ACCEPTED, card.title, label, name_of(conn, by))
 
 
 def expired(conn: sqlite3.Connection, card: OpenCard, now: datetime) -> ActionResult:
     """Closes a card that nobody has answered in time."""
-    _put(conn, ClosedCard(card.card_id, CardEnd.EXPIRED, card.title, now))
+    closed_cards.put(conn, ClosedCard(card.card_id, CardEnd.EXPIRED, card.title, now))
     return ActionResult(ActionOutcome.EXPIRED, card.title)
 
 
@@ -61,9 +59,3 @@ def name_of(conn: sqlite3.Connection, user_id: str) -> str:
     """How a person is called in words for others. Untrusted text."""
     user = users.get(conn, user_id) if user_id else None
     return (user.display_name if user is not None else None) or user_id
-
-
-def _put(conn: sqlite3.Connection, card: ClosedCard) -> None:
-    """Makes room as it goes, so the table holds no more than a month of decisions."""
-    closed_cards.put(conn, card)
-    closed_cards.prune(conn, card.closed_at - KEPT_FOR)

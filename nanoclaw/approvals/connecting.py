@@ -11,10 +11,10 @@ from datetime import datetime
 
 from contract.ids import new_id
 from nanoclaw.approvals import held
+from nanoclaw.approvals.admitting import admit
 from nanoclaw.audit import AuditEntry, record
-from nanoclaw.db import chat_requests, members, messaging_groups, users, wirings
+from nanoclaw.db import chat_requests, messaging_groups, wirings
 from nanoclaw.db.chat_requests import ChatRequest
-from nanoclaw.db.members import Member
 from nanoclaw.db.messaging_groups import MessagingGroupChange
 from nanoclaw.model import (
     EngageMode,
@@ -24,6 +24,7 @@ from nanoclaw.model import (
     User,
     Wiring,
 )
+from nanoclaw.permissions.identity import kind_of
 from nanoclaw.sessions.destinations import request_refresh
 
 EVERYTHING = "."
@@ -99,10 +100,9 @@ def _correct_kind(conn: sqlite3.Connection, chat: MessagingGroup, row: ChatReque
 def _admit_sender(
     conn: sqlite3.Connection, connection: Connection, chat: MessagingGroup, now: datetime
 ) -> None:
-    row, by = connection.request, connection.by
+    row = connection.request
     sender = row.sender_identity or held.sender_of_event(row.original_message, chat.channel_type)
-    users.add_if_new(conn, User(by, by.partition(":")[0], now))
     if sender is None:
         return
-    users.add_if_new(conn, User(sender, chat.channel_type, now, display_name=row.sender_name))
-    members.add(conn, Member(sender, connection.agent_group_id, now, added_by=by))
+    user = User(sender, kind_of(sender), now, display_name=row.sender_name)
+    admit(conn, user, connection.agent_group_id, connection.by, now)

@@ -24,7 +24,7 @@ class SearchFacts:
     away: Sequence[str] = ()
     refused: Sequence[str] = ()
     open_copies: int = 0
-    """Copies that somebody has or will get."""
+    """Copies that somebody has or will get, counted last: one may be refused during the search."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ refused card goes to the next approver, and when there is nobody left the reques
 import logging
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -201,7 +201,9 @@ class CardDesk:
                 ring(self._paths, DELIVERY)
             self._set_timer()
             return
-        decision = decide_after_search(end)
+        copies = card_copies.of_card(self._conn, card.card_id)
+        count = sum(copy.state in (_QUEUED, CopyState.SHOWN) for copy in copies)
+        decision = decide_after_search(replace(end, open_copies=count))
         match decision:
             case LeaveIt():
                 self._waits.pop(card.card_id, None)

@@ -30,18 +30,14 @@ def read_owners(conn: sqlite3.Connection) -> tuple[str, ...]:
     return in_order(Approvers(owners=tuple(grant.user_id for grant in roles.owners(conn))))
 
 
-def is_entitled(
-    conn: sqlite3.Connection, user_id: str, agent_group_id: str | None, chosen: str | None
-) -> bool:
-    """The approver who was asked, or anybody with administration rights over the agent group.
+def is_entitled(conn: sqlite3.Connection, user_id: str, agent_group_id: str | None) -> bool:
+    """Anybody with administration rights over the agent group, at this moment.
 
-    Whoever was asked and has lost every role since does not count any more.
+    To have been asked gives no right: whoever has lost theirs since does not decide any more.
     """
     if user_id.startswith(AGENT_PREFIX):
         return False
     if user_id == HOST:
-        return True
-    if chosen is not None and user_id == chosen and roles.of_user(conn, user_id):
         return True
     if agent_group_id is not None:
         return roles.has_admin_privilege(conn, user_id, agent_group_id)

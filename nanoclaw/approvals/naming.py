@@ -10,6 +10,7 @@ from nanoclaw.approvals.clicks import Click
 from nanoclaw.approvals.say import Place, say
 from nanoclaw.db import chat_requests, dms, messaging_groups
 from nanoclaw.db.chat_requests import ChatRequest, OwedName
+from nanoclaw.permissions.identity import kind_of
 
 OWED_FOR = timedelta(hours=1)
 """Later a message in that chat is an ordinary one again, and the question is asked anew."""
@@ -28,8 +29,8 @@ def ask(conn: sqlite3.Connection, row: ChatRequest, click: Click, now: datetime)
         chat_requests.forget_name(conn, click.user_id)
     owed = OwedName(click.user_id, place.instance, place.platform_id, now)
     chat_requests.ask_name(conn, row.messaging_group_id, owed)
-    moment = int(now.timestamp() * 1000)
-    say(conn, place, f"name/{row.messaging_group_id}/{moment}", QUESTION, now)
+    asked = int(row.created_at.timestamp() * 1000)
+    say(conn, place, f"name/{row.card_id}/{asked}/{click.user_id}", QUESTION, now)
     return True
 
 
@@ -39,7 +40,7 @@ def _direct_chat(conn: sqlite3.Connection, click: Click) -> Place | None:
     if pressed is not None and not pressed.is_group:
         return Place(pressed.channel_type, pressed.platform_id)
     known = dms.get(conn, click.user_id, click.instance) or dms.get(
-        conn, click.user_id, click.user_id.partition(":")[0]
+        conn, click.user_id, kind_of(click.user_id)
     )
     chat = messaging_groups.get(conn, known.messaging_group_id) if known is not None else None
     return Place(chat.channel_type, chat.platform_id) if chat is not None else None

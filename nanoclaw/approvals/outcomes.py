@@ -1,11 +1,8 @@
-"""Tells an agent that its request was not allowed; handlers of the effects runner (H-225, H-227).
+"""Tells an agent that its request was not allowed; handler of the effects runner (H-225, H-227).
 
 Registered in ``process.handlers`` under ``requests.REJECTED`` and ``requests.EXPIRED``. An approved
 request needs none: its own action says what became of it.
 """
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from contract.errors import BadContent
 from contract.ids import derived_id
@@ -19,36 +16,25 @@ from nanoclaw.sessions.note import AgentNote, write_note
 NOTE_PREFIX = "appr-note"
 _MAX_PAYLOAD_BYTES = 64 * 1024
 
-FollowUp = Callable[[EffectContext, Approval], None]
-"""What else ends with a refused request of one action; repeatable, raises what handlers may."""
 
-
-@dataclass(frozen=True, slots=True)
-class TellAgent:
-    """The handler; ``follow_ups`` by the action that was asked for."""
-
-    follow_ups: Mapping[str, FollowUp] = field(default_factory=dict)
-
-    def __call__(self, context: EffectContext, effect: Effect) -> HandlerResult:
-        try:
-            payload = parse_object(effect.payload, max_bytes=_MAX_PAYLOAD_BYTES)
-        except BadContent as error:
-            return Failed(str(error))
-        approval = approvals.get(context.conn, effect.approval_id or "")
-        if approval is None:
-            return Done("the request is gone")
-        follow_up = self.follow_ups.get(approval.action)
-        if follow_up is not None:
-            follow_up(context, approval)
-        session = sessions.get(context.conn, approval.session_id) if approval.session_id else None
-        if session is None:
-            return Done("nobody to tell")
-        note = AgentNote(
-            derived_id(NOTE_PREFIX, effect.created_at, effect.effect_id),
-            refusal_text(approval, str(payload.get("reason", ""))),
-        )
-        write_note(context.conn, context.paths, session, note, context.now)
-        return Done("the agent was told")
+def tell_agent(context: EffectContext, effect: Effect) -> HandlerResult:
+    """The handler."""
+    try:
+        payload = parse_object(effect.payload, max_bytes=_MAX_PAYLOAD_BYTES)
+    except BadContent as error:
+        return Failed(str(error))
+    approval = approvals.get(context.conn, effect.approval_id or "")
+    if approval is None:
+        return Done("the request is gone")
+    session = sessions.get(context.conn, approval.session_id) if approval.session_id else None
+    if session is None:
+        return Done("nobody to tell")
+    note = AgentNote(
+        derived_id(NOTE_PREFIX, effect.created_at, effect.effect_id),
+        refusal_text(approval, str(payload.get("reason", ""))),
+    )
+    write_note(context.conn, context.paths, session, note, context.now)
+    return Done("the agent was told")
 
 
 def refusal_text(approval: Approval, reason: str) -> str:

@@ -21,7 +21,7 @@ from nanoclaw.db.chat_requests import ChatRequest
 from nanoclaw.sessions.new_group import MAX_NAME, create_agent_group
 
 REASON = "name"
-CANCEL = frozenset({"cancel", "/cancel"})
+CANCEL = "cancel"
 
 
 def intercept(conn: sqlite3.Connection, incoming: Incoming, now: datetime) -> Intercepted | None:
@@ -29,7 +29,7 @@ def intercept(conn: sqlite3.Connection, incoming: Incoming, now: datetime) -> In
     row = chat_requests.owing_name(conn, incoming.user_id)
     if row is None or row.owed is None or not _is_here(row, incoming):
         return None
-    if row.owed.asked_at + OWED_FOR <= now or not is_entitled(conn, incoming.user_id, None, None):
+    if row.owed.asked_at + OWED_FOR <= now or not is_entitled(conn, incoming.user_id, None):
         _give_up(conn, row, incoming.user_id)
         return None
     name = _name_in(incoming)
@@ -37,7 +37,7 @@ def intercept(conn: sqlite3.Connection, incoming: Incoming, now: datetime) -> In
         _give_up(conn, row, incoming.user_id)
         _say(conn, incoming, "No agent was made. I am asking about the chat once more.", now)
         return Intercepted(REASON)
-    group = create_agent_group(conn, name, now)
+    group = create_agent_group(conn, name, now, incoming.folders())
     record(
         conn,
         AuditEntry(
@@ -65,9 +65,9 @@ def _is_here(row: ChatRequest, incoming: Incoming) -> bool:
 
 
 def _name_in(incoming: Incoming) -> str | None:
-    """What was typed, if it can be a name: one short line in which something can be read."""
+    """What was typed, if it can be a name: one short line, no command, something to read in it."""
     text = incoming.event.text.strip()
-    if not text or text.casefold() in CANCEL or incoming.event.attachments:
+    if not text or text.casefold() == CANCEL or incoming.event.attachments or text[0] == "/":
         return None
     if len(text) > MAX_NAME or not text.isprintable() or not any(map(str.isalnum, text)):
         return None

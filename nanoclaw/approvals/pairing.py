@@ -39,6 +39,7 @@ from nanoclaw.db.members import Member
 from nanoclaw.db.messaging_groups import MessagingGroupChange
 from nanoclaw.db.pairing import MAX_WRONG_TRIES, PairedChat, Pairing
 from nanoclaw.model import EngageMode, MessagingGroup, Role, RoleGrant, User, Wiring
+from nanoclaw.permissions.identity import kind_of
 from nanoclaw.sessions.destinations import request_refresh
 
 REASON = "pairing"
@@ -133,8 +134,8 @@ def _consume(
     used = PairedChat(event.platform_id, incoming.user_id, chat.is_group, chat.name)
     if not pairing.consume(conn, code.pairing_id, used, now):
         return None
-    kind = incoming.user_id.partition(":")[0]
-    users.upsert(conn, User(incoming.user_id, kind, now, display_name=event.sender_name))
+    user_id = incoming.user_id
+    users.upsert(conn, User(user_id, kind_of(user_id), now, display_name=event.sender_name))
     if not chat.is_group:
         dms.upsert(conn, UserDm(incoming.user_id, incoming.channel_type, chat.id, now))
     if code.intent == OWNER:

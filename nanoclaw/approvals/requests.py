@@ -117,7 +117,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
     approval = approvals.get(conn, click.card_id)
     if approval is None:
         return None
-    if not is_entitled(conn, click.user_id, approval.agent_group_id, approval.approver_user_id):
+    if not is_entitled(conn, click.user_id, approval.agent_group_id):
         log.warning(
             "click without right to decide",
             extra={"channel": click.instance, "reason": f"{click.user_id} on {click.card_id}"},

@@ -14,6 +14,7 @@ from typing import Final
 
 from contract.ids import new_id
 from nanoclaw.approvals import closed, closing, held
+from nanoclaw.approvals.admitting import admit
 from nanoclaw.approvals.card_sources import CardToSend
 from nanoclaw.approvals.cards import code
 from nanoclaw.approvals.clicks import Click
@@ -21,12 +22,12 @@ from nanoclaw.approvals.closed import OpenCard
 from nanoclaw.approvals.entitlement import is_entitled, read_approvers
 from nanoclaw.approvals.options import choose, dump_options, option, parse_options
 from nanoclaw.audit import AuditEntry, record
-from nanoclaw.db import inbound_events, members, messaging_groups, users
+from nanoclaw.db import inbound_events, messaging_groups
 from nanoclaw.db import sender_requests as requests
-from nanoclaw.db.members import Member
 from nanoclaw.db.sender_requests import SenderDenial, SenderRequest
 from nanoclaw.events import ActionOutcome, ActionResult
 from nanoclaw.model import AgentGroup, MessagingGroup, User
+from nanoclaw.permissions.identity import kind_of
 
 EXPIRES_AFTER = timedelta(days=7)
 DENIED_FOR = timedelta(hours=24)
@@ -98,7 +99,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
     card = OpenCard(row.id, row.title)
     if _is_over(row, now):
         return _end(conn, row, TOO_LATE, now)
-    if not is_entitled(conn, click.user_id, row.agent_group_id, None):
+    if not is_entitled(conn, click.user_id, row.agent_group_id):
         log.warning("click of somebody not entitled", extra={"reason": click.user_id})
         return closed.not_allowed(card)
     chosen = choose(parse_options(row.options_json) or OPTIONS, click.value)
@@ -115,9 +116,9 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
 
 
 def _admit(conn: sqlite3.Connection, row: SenderRequest, by: str, now: datetime) -> None:
-    users.add_if_new(conn, _user(row.sender_identity, row.sender_name, now))
-    users.add_if_new(conn, _user(by, None, now))
-    members.add(conn, Member(row.sender_identity, row.agent_group_id, now, added_by=by))
+    user_id = row.sender_identity
+    user = User(user_id, kind_of(user_id), now, display_name=row.sender_name)
+    admit(conn, user, row.agent_group_id, by, now)
     requests.forget_denials(conn, row.sender_identity, row.agent_group_id)
     chat = messaging_groups.get(conn, row.messaging_group_id)
     instance = chat.channel_type if chat is not None else ""
@@ -206,10 +207,6 @@ def _question(sender: UnknownSender) -> str:
 
 def _is_over(row: SenderRequest, now: datetime) -> bool:
     return row.expires_at is not None and row.expires_at <= now
-
-
-def _user(user_id: str, name: str | None, now: datetime) -> User:
-    return User(user_id, user_id.partition(":")[0], now, display_name=name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Typed answers to cards, for platforms and people without buttons (C-64).
 
 Asked by ``intercept``. A number or a label answers the card that the message quotes, or the only
-card that is open for this person in this chat; ``approve <id>`` and ``reject <id>`` answer any card
-from a direct chat. Cards of the host are open only for those entitled, questions of agents for
-whoever may write to the agent. Everything that is no answer goes on to the agent.
+card that is open for this person in this chat, unless an agent has spoken there since the host's
+card came; ``approve <id>`` and ``reject <id>`` answer any card from a direct chat. Cards of the
+host are open only for those entitled, questions of agents for whoever may write to the agent.
+Everything that is no answer goes on to the agent.
 """
 
 import re
@@ -40,12 +41,16 @@ _SHOWN = (DeliveryState.SENT, DeliveryState.UNCERTAIN)
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A card that this person may answer here. ``current``: also without quoting it."""
+    """A card that this person may answer here. ``current``: also without quoting it.
+
+    ``copy_id`` is that of a card of the host.
+    """
 
     card_id: str
     options: tuple[Option, ...]
     message_ids: tuple[str, ...]
     current: bool = True
+    copy_id: str | None = None
 
 
 def intercept(conn: sqlite3.Connection, incoming: Incoming, now: datetime) -> Intercepted | None:
@@ -58,9 +63,10 @@ def intercept(conn: sqlite3.Connection, incoming: Incoming, now: datetime) -> In
     if named is not None:
         return _answer_named(conn, incoming, named, now)
     open_cards = [*_open_cards(conn, incoming), *_open_questions(conn, incoming, now)]
-    card = _meant(open_cards, event.reply_to.id if event.reply_to is not None else None)
+    quoted = event.reply_to.id if event.reply_to is not None else None
+    card = _meant(open_cards, quoted)
     place = typed(card.options, text) if card is not None else None
-    if card is None or place is None:
+    if card is None or place is None or (not quoted and _is_ambiguous(conn, card)):
         return None
     result = answers.answer(conn, _click(incoming, card.card_id, str(place)), now)
     return Intercepted(REASON) if result.outcome is ActionOutcome.ACCEPTED else None
@@ -75,6 +81,11 @@ def _meant(cards: list[Open], quoted: str | None) -> Open | None:
     return found[0] if len(found) == 1 else None
 
 
+def _is_ambiguous(conn: sqlite3.Connection, card: Open) -> bool:
+    """An agent that talks in the same chat must not win a decision by asking for a number."""
+    return card.copy_id is not None and card_copies.agent_spoke_after(conn, card.copy_id)
+
+
 def _open_cards(conn: sqlite3.Connection, incoming: Incoming) -> Iterator[Open]:
     place = card_copies.Place(incoming.instance, incoming.event.platform_id)
     sources = {source.name: source for source in SOURCES}
@@ -83,8 +94,8 @@ def _open_cards(conn: sqlite3.Connection, incoming: Incoming) -> Iterator[Open]:
         card = source.find(conn, item.copy.card_id) if source is not None else None
         if card is None or not card.options or not _is_seen(item):
             continue
-        if is_entitled(conn, incoming.user_id, card.agent_group_id, None):
-            yield Open(card.card_id, card.options, item.message_ids)
+        if is_entitled(conn, incoming.user_id, card.agent_group_id):
+            yield Open(card.card_id, card.options, item.message_ids, copy_id=item.copy.copy_id)
 
 
 def _is_seen(item: OpenCopy) -> bool:

@@ -12,8 +12,9 @@ from typing import TextIO
 
 from nanoclaw.channels.cli.lines import Place
 from nanoclaw.cli.chat_script import Script, ScriptOptions, run_lines, run_once
-from nanoclaw.cli.chat_show import ShowOptions, colours_wanted, make_show
+from nanoclaw.cli.chat_show import ShowOptions, make_show
 from nanoclaw.cli.render import print_error
+from nanoclaw.cli.terminal import colours_wanted
 from nanoclaw.config import HostConfig
 from nanoclaw.reactor import Reactor
 

@@ -5,7 +5,6 @@ control characters and direction overrides are taken out, so it cannot move the 
 title or hide itself (C appendix B 38).
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +71,6 @@ def without_controls(text: str) -> str:
         return unicodedata.bidirectional(letter) not in _TURNING
 
     return "".join(filter(is_harmless, text))
-
-
-def colours_wanted(*, is_terminal: bool) -> bool:
-    """Never with NO_COLOR, whatever its value (no-color.org), nor on a dumb terminal."""
-    return is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") != "dumb"
 
 
 def _saved(file: FileRef, folder: Path | None) -> FileRef:

@@ -13,6 +13,8 @@ from nanoclaw.version import VERSION
 INTERRUPTED = 130
 """What a shell reports for a program that Ctrl-C ended."""
 CRASH = 1
+NOBODY_ASKED = 2
+"""Of ``ncl``, whatever went wrong on this side (N-28)."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -55,11 +57,15 @@ def _guarded(words: Sequence[str]) -> int:
 
         traceback.print_exc()
         print_error(f"internal error, please report the lines above: {error}")
-        return CRASH
+        return NOBODY_ASKED if _is_ncl(words) else CRASH
+
+
+def _is_ncl(words: Sequence[str]) -> bool:
+    return words[:1] == ["ncl"]
 
 
 def _run_command(words: Sequence[str]) -> int:
-    if words[:1] == ["ncl"]:
+    if _is_ncl(words):
         from nanoclaw.cli import ncl
 
         return ncl.main(words[1:])

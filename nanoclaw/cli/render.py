@@ -5,11 +5,13 @@ programs and only grow.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from contract.ncl_answer import Output
     from nanoclaw.cli.status import HostView
     from nanoclaw.supervise.status import ChildStatus
 
@@ -27,6 +29,26 @@ def print_error(text: str, *, program: str = "nanoclaw") -> None:
     """One line on standard error, whatever the text contains."""
     sys.stderr.write(f"{program}: {' '.join(text.split())}\n")
     sys.stderr.flush()
+
+
+def print_output(output: "Output") -> int:
+    """What ``ncl`` has to say, in whatever letters the stream has; the exit status.
+
+    A reader that has gone away (``| head``) is no trouble and hears of none.
+    """
+    if output.nothing:
+        return output.status
+    stream = sys.stderr if output.to_stderr else sys.stdout
+    text = output.text if output.text.endswith("\n") else output.text + "\n"
+    stream.flush()
+    try:
+        stream.buffer.write(text.encode(stream.encoding or "utf-8", "backslashreplace"))
+        stream.buffer.flush()
+    except BrokenPipeError:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())  # what Python still flushes at its exit goes there
+        os.close(devnull)
+    return output.status
 
 
 def render_table(rows: Iterable[Sequence[str]]) -> str:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, many, one, time_of
+from nanoclaw.db.rows import changed, exists, many, one, time_of
 from nanoclaw.model import DeliveryState
 
 
@@ -123,6 +123,18 @@ def open_in_chat(conn: sqlite3.Connection, place: Place, limit: int) -> list[Ope
         OpenCopy(_copy_of(row), tuple(json.loads(row["platform_message_ids"] or "[]")))
         for row in rows
     ]
+
+
+def agent_spoke_after(conn: sqlite3.Connection, copy_id: str) -> bool:
+    """Whether an agent has said something in the copy's chat since. Looks at every later row."""
+    return exists(
+        conn,
+        "SELECT 1 FROM deliveries AS one JOIN deliveries AS later ON later.row_number"
+        " > one.row_number AND later.instance = one.instance"
+        " AND later.platform_id = one.platform_id WHERE one.delivery_id = ?"
+        " AND later.source = 'agent' AND later.state IN ('sending', 'sent', 'uncertain') LIMIT 1",
+        (copy_id,),
+    )
 
 
 # --- on the way -----------------------------------------------------------------------------------

@@ -15,18 +15,30 @@ CLOSE_AFTER_DAYS = 30
 """Default of ``container_configs.close_after_days``; 0 there means never (design section 10)."""
 
 
-def quiet(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Session]:
-    """Active sessions that nobody has written to for their group's time, longest quiet first."""
+def quiet(
+    conn: sqlite3.Connection, now: datetime, limit: int, after: datetime | None = None
+) -> list[Session]:
+    """Active sessions that nobody has written to for their group's time, longest quiet first.
+
+    ``after``: only those that somebody has written to since then.
+    """
     return many(
         conn,
         session_of,
         "SELECT sessions.* FROM sessions INDEXED BY sessions_quiet"
         " LEFT JOIN container_configs USING (agent_group_id)"
-        " WHERE status = 'active' AND last_active < ?1 AND container_status = 'stopped'"
+        " WHERE status = 'active' AND last_active < ?1 AND last_active > ?5"
+        " AND container_status = 'stopped'"
         " AND next_due_at IS NULL AND out_dirty = 0 AND quarantined_at IS NULL"
         " AND coalesce(close_after_days, ?2) > 0 AND julianday(last_active) <"
         " julianday(?3) - coalesce(close_after_days, ?2) ORDER BY last_active LIMIT ?4",
-        (to_text(now - timedelta(days=1)), CLOSE_AFTER_DAYS, to_text(now), limit),
+        (
+            to_text(now - timedelta(days=1)),
+            CLOSE_AFTER_DAYS,
+            to_text(now),
+            limit,
+            "" if after is None else to_text(after),
+        ),
     )
 
 

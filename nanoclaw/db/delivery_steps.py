@@ -94,7 +94,7 @@ def set_waits_for(conn: sqlite3.Connection, delivery_id: str, approval_id: str) 
 
 
 def release(
-    conn: sqlite3.Connection, delivery_id: str, expires_at: datetime, now: datetime
+    conn: sqlite3.Connection, delivery_id: str, start: datetime, expires_at: datetime, now: datetime
 ) -> bool:
     """An allowed message takes its place behind what was said meanwhile; False when it had it."""
     return bool(
@@ -103,7 +103,7 @@ def release(
             "UPDATE deliveries SET state = 'queued', next_attempt_at = ?, expires_at = ?,"
             " updated_at = ?, row_number = (SELECT max(row_number) + 1 FROM deliveries)"
             " WHERE delivery_id = ? AND state = 'held'",
-            (to_text(now), to_text(expires_at), to_text(now), delivery_id),
+            (to_text(start), to_text(expires_at), to_text(now), delivery_id),
         )
     )
 

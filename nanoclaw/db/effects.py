@@ -7,11 +7,16 @@ it, because a crash may fall between the deed and ``finish``.
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from contract.clock import parse_text, to_text
 from nanoclaw.db.rows import changed, many, one, time_of
+
+HOLDS_UP_FOR = timedelta(minutes=10)
+HOLDS_UP_ATTEMPTS = 8
+"""What has failed so often and for so long is not waited for any more by what comes after it: a
+folder that cannot be written must not silence an agent for a day."""
 
 
 class EffectState(StrEnum):
@@ -88,8 +93,9 @@ def get(conn: sqlite3.Connection, effect_id: str) -> Effect | None:
 def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Effect]:
     """What can be carried out now, longest waiting first.
 
-    What a session's agent has asked for waits for everything it asked for before; sessions do not
-    wait for each other, and what a person has approved waits for nobody.
+    What a session's agent has asked for waits for everything it asked for before, unless that has
+    failed for long; sessions do not wait for each other, and what a person has approved waits for
+    nobody.
     """
     return many(
         conn,
@@ -99,9 +105,10 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Effect]:
         "SELECT 1 FROM effects AS earlier INDEXED BY effects_open"
         " WHERE earlier.state IN ('pending', 'running') AND earlier.approval_id IS NULL"
         " AND earlier.session_id IS NOT NULL AND earlier.session_id = one.session_id"
-        " AND one.approval_id IS NULL AND earlier.rowid < one.rowid)"
+        " AND one.approval_id IS NULL AND earlier.rowid < one.rowid"
+        " AND (earlier.attempts < ? OR earlier.created_at > ?))"
         " ORDER BY next_attempt_at, rowid LIMIT ?",
-        (to_text(now), limit),
+        (to_text(now), HOLDS_UP_ATTEMPTS, to_text(now - HOLDS_UP_FOR), limit),
     )
 
 

@@ -195,4 +195,5 @@ def event_of(row: sqlite3.Row) -> LoggedEvent:
         reason=row["reason"],
         event_json=row["event_json"],
         targets_json=row["targets_json"],
+        waits_for=row["waits_for"],
     )

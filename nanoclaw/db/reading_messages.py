@@ -87,9 +87,7 @@ def list_events(conn: sqlite3.Connection, instance: str | None, limit: int) -> l
 def find_event(conn: sqlite3.Connection, name: str) -> LoggedEvent | None:
     """By its number, or the platform's key; the newest of several platforms'."""
     if name.isascii() and name.isdigit() and len(name) < 19:
-        found = one(
-            conn, event_of, "SELECT * FROM inbound_events WHERE event_id = ?", (int(name),)
-        )
+        found = one(conn, event_of, "SELECT * FROM inbound_events WHERE event_id = ?", (int(name),))
         if found is not None:
             return found
     # Jumps from one channel to the next, because the index begins with it.
@@ -111,10 +109,11 @@ def search_event(conn: sqlite3.Connection, name: str) -> LoggedEvent | None:
         conn,
         event_of,
         "SELECT * FROM (SELECT * FROM inbound_events ORDER BY event_id DESC LIMIT ?1) AS newest"
-        " WHERE (targets_json IS NOT NULL AND instr(targets_json, ?2) > 0 AND EXISTS"
+        " WHERE (instr(targets_json, ?2) > 0 AND json_valid(targets_json) AND EXISTS"
         " (SELECT 1 FROM json_each(targets_json, '$.rows') WHERE ?2 IN"
         " (value ->> 'id', value ->> 'message')))"
-        " OR (event_json IS NOT NULL AND instr(event_json, ?2) > 0)"
+        " OR (instr(event_json, ?2) > 0 AND json_valid(event_json)"
+        " AND event_json -> 'message' ->> 'id' = ?2)"
         " ORDER BY event_id DESC LIMIT 1",
         (NEWEST, name),
     )
@@ -137,9 +136,7 @@ def find_delivery(conn: sqlite3.Connection, name: str) -> Delivery | None:
 # --- what belongs to it ---------------------------------------------------------------------------
 
 
-def answers_to(
-    conn: sqlite3.Connection, session_id: str, row_ids: Sequence[str]
-) -> list[Delivery]:
+def answers_to(conn: sqlite3.Connection, session_id: str, row_ids: Sequence[str]) -> list[Delivery]:
     """Everything the session's agent said to these rows, in the order of saying."""
     return many(
         conn,

@@ -37,9 +37,7 @@ def find_series(conn: sqlite3.Connection, series_id: str, limit: int) -> list[Se
     )
 
 
-def recent_runs(
-    conn: sqlite3.Connection, agent_group_id: str | None, limit: int
-) -> list[TaskRun]:
+def recent_runs(conn: sqlite3.Connection, agent_group_id: str | None, limit: int) -> list[TaskRun]:
     """Newest first, of all series."""
     return many(
         conn,

@@ -40,14 +40,13 @@ def dependants(conn: sqlite3.Connection, column: str, value: str) -> dict[str, i
 
 
 def sessions_with(conn: sqlite3.Connection, column: str, value: str) -> list[DoomedSession]:
-    _check(column)
     return many(
         conn,
         lambda row: DoomedSession(row["id"], row["agent_group_id"], bool(row["is_up"])),
         "SELECT id, agent_group_id,"
-        " container_status = 'running' OR lease_owner IS NOT NULL AS is_up"
-        f" FROM sessions WHERE {column} = ?",  # noqa: S608 - a checked name
-        (value,),
+        " container_status = 'running' OR lease_owner IS NOT NULL AS is_up FROM sessions"
+        " WHERE CASE ?1 WHEN 'agent_group_id' THEN agent_group_id ELSE messaging_group_id END = ?2",
+        (column, value),
     )
 
 

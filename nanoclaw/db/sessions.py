@@ -312,26 +312,37 @@ def quarantined(conn: sqlite3.Connection) -> list[Session]:
 
 
 def close(conn: sqlite3.Connection, session_id: str, now: datetime) -> bool:
-    """False while work is due, a container runs, or something it said is still on its way."""
+    """False while work is due, a container runs, or something it said is still on its way.
+
+    What a person has still to decide, or what was decided and is not done, ends in the session.
+    """
     return bool(
         changed(
             conn,
             "UPDATE sessions SET status = 'closed', closed_at = ? WHERE id = ?"
             " AND status = 'active' AND container_status = 'stopped' AND next_due_at IS NULL"
             " AND out_dirty = 0 AND NOT EXISTS (SELECT 1 FROM deliveries"
-            " WHERE session_id = sessions.id AND state IN ('queued', 'sending'))",
+            " WHERE session_id = sessions.id AND state IN ('held', 'queued', 'sending'))"
+            " AND NOT EXISTS (SELECT 1 FROM pending_approvals"
+            " WHERE session_id = sessions.id AND status = 'pending')"
+            " AND NOT EXISTS (SELECT 1 FROM effects"
+            " WHERE session_id = sessions.id AND state IN ('pending', 'running'))",
             (to_text(now), session_id),
         )
     )
 
 
 def reopen(conn: sqlite3.Connection, session_id: str) -> bool:
-    """The same conversation goes on; its folder comes back when somebody first writes to it."""
+    """The same conversation goes on; its folder comes back when somebody first writes to it.
+
+    False when it is open already, or another one has taken its place.
+    """
     return bool(
         changed(
             conn,
             "UPDATE sessions SET status = 'active', closed_at = NULL, archived = 0"
-            " WHERE id = ? AND status = 'closed'",
+            " WHERE id = ? AND status = 'closed' AND NOT EXISTS (SELECT 1 FROM sessions AS other"
+            " WHERE other.session_key = sessions.session_key AND other.status = 'active')",
             (session_id,),
         )
     )

@@ -32,6 +32,8 @@ WAIT_SECONDS = 5
 RATE_LIMIT_MARGIN = 1.05
 LIFETIME = timedelta(hours=24)
 """A message that could not be delivered for this long ends as failed (C-37)."""
+MAX_LATER = timedelta(days=366)
+"""How far ahead a message may be written; beyond the calendar's end there is no time at all."""
 MAX_CONTENT_BYTES = 768 * 1024
 """Of the content as it travels inside a frame, which has 1 MiB with everything else."""
 MAX_SHOWN_CHARACTERS = 10_000
@@ -52,6 +54,7 @@ class Refusal(StrEnum):
     NO_ACTION = "the request has no valid action"
     QUESTION = "a question needs a title and at least one option"
     NO_TARGET = "it does not say which message it is about"
+    TOO_FAR_AHEAD = "it is to be sent more than a year from now; schedule a task instead"
     TOO_LONG_TO_ASK = (
         "a person would have to allow it, because the turn has read foreign content, and it is too"
         " long to be shown to them; send a shorter one"
@@ -75,6 +78,7 @@ class RowFacts:
     is_third_party: bool = False
     taint: str | None = None
     guarded: bool = True
+    too_far_ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ def decide_row(facts: RowFacts) -> RowDecision:
         return _decide_action(content)
     if facts.row.address.channel_type == AGENT_CHANNEL:
         return Forward() if facts.row.address.platform_id else Refuse(Refusal.NO_ADDRESS)
+    if facts.too_far_ahead:
+        return Refuse(Refusal.TOO_FAR_AHEAD)
     refusal = _address_refusal(facts) or _content_refusal(content)
     if refusal is not None:
         return Refuse(refusal)
@@ -213,7 +219,9 @@ def decide_after_failure(
         return GiveUp(expired=True)
     if failure.failure is FailureClass.RATE_LIMITED:
         hinted = (failure.retry_after_ms or WAIT_SECONDS * 1000) * RATE_LIMIT_MARGIN
-        return TryAgain(now + timedelta(milliseconds=hinted), counts=False)
+        # Later than its end it need not be tried, and a platform's number may be any.
+        delay = min(max(hinted, 0.0) / 1000, LIFETIME.total_seconds())
+        return TryAgain(now + timedelta(seconds=delay), counts=False)
     if failure.failure in _NOT_COUNTED:
         return TryAgain(now + timedelta(seconds=WAIT_SECONDS), counts=False)
     return TryAgain(now + timedelta(seconds=retry_seconds(attempts)), counts=True)

@@ -70,12 +70,13 @@ def send_held(context: EffectContext, effect: Effect) -> HandlerResult:
 
 def _release(conn: sqlite3.Connection, delivery: Delivery, now: datetime) -> None:
     """A question starts to wait for its answer only now."""
-    if not delivery_steps.release(conn, delivery.delivery_id, now + LIFETIME, now):
+    start = max(delivery.next_attempt_at, now)  # its agent may have wanted it to be sent later
+    if not delivery_steps.release(conn, delivery.delivery_id, start, start + LIFETIME, now):
         return
     content = parse_outbound(delivery.kind, delivery.content)
     session = sessions.get(conn, delivery.session_id or "")
     if isinstance(content, QuestionCard) and session is not None:
-        queued = replace(delivery, next_attempt_at=now)
+        queued = replace(delivery, next_attempt_at=start)
         record_question(conn, session, queued, content, now)
 
 

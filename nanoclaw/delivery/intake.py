@@ -23,7 +23,7 @@ from contract.errors import (
 from contract.inbound.row import AckStatus
 from contract.killpoint import reached
 from contract.outbound.row import OutboundRow
-from contract.outbound.snapshot import ChangeToken, change_token, read_snapshot
+from contract.outbound.snapshot import ChangeToken, change_token
 from nanoclaw.db import container_configs, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.delivery.receipts import Output, Recorded, record_output
@@ -31,7 +31,9 @@ from nanoclaw.delivery.turn_taint import view_turn
 from nanoclaw.model import Delivery, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
+from nanoclaw.sessions.outbox import read_committed
 from nanoclaw.sessions.quarantine import WorkMarker
+from nanoclaw.sessions.set_aside import set_aside
 
 ROWS_PER_DRAIN = 256
 LARGE_CHARACTERS = 4 * 1024 * 1024
@@ -64,7 +66,10 @@ class Intake:
         self._seen.pop(session_id, None)
 
     def drain(self, session: Session, now: datetime) -> Drained:
-        """Stores receipts for new rows. Never raises for what the agent did to its files."""
+        """Stores receipts for new rows. Never raises for what the agent did to its files.
+
+        A session whose rows cannot be stored for a reason that nobody foresaw stops alone (W-30).
+        """
         if session.quarantined_at is not None:
             return Drained()
         folder = SessionFolder.of(self._paths, session.agent_group_id, session.id)
@@ -82,6 +87,13 @@ class Intake:
         except SnapshotError as error:
             log.warning("outbound refused", extra={"session": session.id, "reason": str(error)})
             return Drained()
+        except sqlite3.OperationalError:
+            raise  # the central database is locked or full: nothing that this session did
+        except Exception as error:
+            # What nobody foresaw in one session's rows would end this process at every start.
+            log.exception("output not taken in", extra={"session": session.id})
+            set_aside(self._conn, self._paths, session, f"its messages: {error!r}"[:500], now)
+            return Drained()
         finally:
             os.close(out_fd)
 
@@ -89,7 +101,8 @@ class Intake:
         token = change_token(out_fd)
         if token is not None and self._seen.get(session.id) == token:
             return Drained()
-        with self._marker.reading(session.id), read_snapshot(out_fd) as snapshot:
+        scratch = self._paths.run
+        with self._marker.reading(session.id), read_committed(out_fd, scratch) as snapshot:
             rows = tuple(snapshot.messages(session.out_seq, ROWS_PER_DRAIN))
             acks = {ack.message_id: ack.status for ack in snapshot.acks()}
         self._marker.note_survived(self._conn, session.id)

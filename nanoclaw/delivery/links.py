@@ -84,3 +84,7 @@ class Links:
 
     def to_sweep(self, frame: Frame, seconds: float, on_answer: Callable[[Answer], None]) -> None:
         self._sweep.request(frame, seconds, on_answer)
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
+        """For what agents ask of the administration (``admin.context.Services``)."""
+        return self._reactor.call_later(seconds, callback)

@@ -16,6 +16,7 @@ from contract.watch import Watch
 from nanoclaw.bell import DELIVERY
 from nanoclaw.db import deliveries, sessions
 from nanoclaw.db.connection import transaction
+from nanoclaw.delivery.busy import BusyLooks
 from nanoclaw.delivery.companion import Companion
 from nanoclaw.delivery.held import end_denied
 from nanoclaw.delivery.intake import Intake
@@ -33,7 +34,6 @@ from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.sessions.quarantine import WorkMarker
 
 SAFETY_SECONDS = 5.0
-BUSY_RETRY_SECONDS = 0.002
 PROJECTION_SECONDS = 0.05
 LOST_EVENTS = -1
 """What the watch says after an overflow: look everywhere."""
@@ -59,6 +59,7 @@ class DeliveryLoop:
         self._lanes = Lanes(self._fetch)
         self._marker = WorkMarker(paths, DELIVERY)
         self._intake = Intake(conn, paths, self._marker)
+        self._busy = BusyLooks(reactor, lambda session_id: self._drain_ids([session_id]))
         self._projection = Projection(conn, paths)
         self._links = links
         self._sender = Sender(reactor, conn, links, self._lanes, self._settled)
@@ -189,8 +190,7 @@ class DeliveryLoop:
             self._plan_projection([session.id])
         if drained.more:
             self._reactor.post(lambda: self._drain_ids([session.id]))
-        if drained.busy:
-            self._reactor.call_later(BUSY_RETRY_SECONDS, lambda: self._drain_ids([session.id]))
+        self._busy.note(session.id, busy=drained.busy)
         return not (drained.more or drained.busy)
 
     def _accept(self, delivery: Delivery) -> None:

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from datetime import datetime
 
-from contract.errors import SessionFileBusy, SessionFileError
+from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileError
 from contract.inbound.row import AckStatus, DeliveredMark, DeliveredStatus
 from contract.inbound.writer import open_inbound
 from contract.killpoint import reached
@@ -56,7 +56,7 @@ class Projection:
                 writer.sync_acks(acks)
         except SessionFileBusy:
             return False
-        except SessionFileError as error:
+        except (SessionFileError, SchemaMismatch, OSError) as error:
             log.error("receipts not written", extra={"session": session.id, "reason": str(error)})
             return True
         reached("delivery.projected")

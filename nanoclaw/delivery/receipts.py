@@ -38,6 +38,7 @@ from nanoclaw.delivery.asking import record_question
 from nanoclaw.delivery.decide import (
     LIFETIME,
     MAX_CONTENT_BYTES,
+    MAX_LATER,
     Forward,
     Hold,
     Refuse,
@@ -86,7 +87,7 @@ def record_output(conn: sqlite3.Connection, output: Output, now: datetime) -> Re
     others = False
     places = _Places(conn, output)
     for row in output.rows:
-        judged = _judge(conn, output, row, places)
+        judged = _judge(conn, output, row, places, now)
         answered = row.in_reply_to or ""
         last = last_answers.get(answered) == row.id
         completes = last and output.acks.get(answered) in _SETTLED
@@ -161,11 +162,15 @@ class _Places:
         )
 
 
-def _judge(conn: sqlite3.Connection, output: Output, row: OutboundRow, places: _Places) -> _Judged:
+def _judge(
+    conn: sqlite3.Connection, output: Output, row: OutboundRow, places: _Places, now: datetime
+) -> _Judged:
     text = row.content
     content: OutboundContent | BadContent
     refers_to = None
     try:
+        if not text:
+            raise BadContent(f"it has more than {MAX_OUTBOUND_BYTES} bytes; send a file instead")
         text = _storable(text)
         content = parse_outbound(row.kind, text)
         if isinstance(content, EditOut | ReactionOut):
@@ -186,6 +191,7 @@ def _judge(conn: sqlite3.Connection, output: Output, row: OutboundRow, places: _
         is_third_party=not (place.own or output.view.is_origin(row)),
         taint=taint,
         guarded=output.guarded,
+        too_far_ahead=row.deliver_after is not None and row.deliver_after - now > MAX_LATER,
     )
     return _Judged(row, content, decide_row(facts), text, taint, refers_to, place.uncertain_policy)
 
@@ -209,7 +215,9 @@ def _size_in_frame(text: str) -> int:
 def _receipt(output: Output, judged: _Judged, now: datetime, *, completes: bool) -> NewDelivery:
     row, session = judged.row, output.session
     parent = output.view.rows.get(row.in_reply_to or "")
-    start = max(row.deliver_after or now, now)
+    # What goes to no chat has no time; one that an agent made up may lie at the calendar's end.
+    later = row.deliver_after if isinstance(judged.decision, Send | Hold) else None
+    start = max(later or now, now)
     new = NewDelivery(
         delivery_id=f"{session.id}/{row.id}",
         session_id=session.id,

@@ -15,7 +15,7 @@ from contract.inbound.row import InboundRow
 from nanoclaw.db import deliveries
 from nanoclaw.model import Delivery, DeliveryState, Session
 
-_ON_ITS_WAY = (DeliveryState.HELD, DeliveryState.QUEUED, DeliveryState.SENDING)
+_ON_ITS_WAY = (DeliveryState.QUEUED, DeliveryState.SENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,9 @@ def resolve_own(conn: sqlite3.Connection, delivery: Delivery) -> Resolved | NotY
     meant = deliveries.get(conn, f"{delivery.session_id}/{delivery.refers_to}")
     if meant is None:
         return Never("the message that it is about is not in the books any more")
+    if meant.state is DeliveryState.HELD:
+        # Perhaps for days, and everything behind the edit would wait with it.
+        return Never("a person has still to allow the message that it is about")
     if meant.state in _ON_ITS_WAY:
         return NotYet()
     if meant.state is not DeliveryState.SENT:

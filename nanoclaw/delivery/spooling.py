@@ -78,17 +78,24 @@ class Spooler:
         self._on_taken = on_taken
         self._threads: ThreadPoolExecutor | None = None
         self._under_way: set[str] = set()
+        self._left_out = False
+        """Some messages could not be taken up, because too many were under way."""
 
     def take_up(self) -> None:
         """What is still to be copied: after a start, and behind a long queue."""
-        for delivery in delivery_steps.wanting_files(self._conn, TAKEN_UP):
+        wanting = delivery_steps.wanting_files(self._conn, TAKEN_UP)
+        self._left_out = len(wanting) == TAKEN_UP
+        for delivery in wanting:
             self.want(delivery)
 
     def want(self, delivery: Delivery) -> None:
         """Copies the files of a stored message; harmless when that is under way already."""
         if delivery.files_state is not FilesState.WANTED or delivery.session_id is None:
             return
-        if delivery.delivery_id in self._under_way or len(self._under_way) >= TAKEN_UP:
+        if delivery.delivery_id in self._under_way:
+            return
+        if len(self._under_way) >= TAKEN_UP:
+            self._left_out = True
             return
         session = sessions.get(self._conn, delivery.session_id)
         if session is None:
@@ -150,7 +157,7 @@ class Spooler:
             log.warning("files not taken", extra=fields)
         if delivery is not None:
             self._on_taken(delivery)
-        if not self._under_way:
+        if self._left_out and len(self._under_way) < TAKEN_UP // 2:
             self.take_up()
 
     def _ask_if_held(self, delivery: Delivery) -> None:

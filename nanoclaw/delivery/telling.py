@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
+from contract.address import Address
 from contract.clock import utc_now
-from contract.content import ChatOut, dump
 from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileError
 from contract.killpoint import reached
 from nanoclaw.approvals.owner_notice import queue_owner_notice
 from nanoclaw.bell import DELIVERY, ring
 from nanoclaw.db import agent_groups, deliveries, delivery_steps, messaging_groups, sessions
 from nanoclaw.db.connection import transaction
-from nanoclaw.delivery.decide import LIFETIME
 from nanoclaw.delivery.failure_texts import (
     NOTICE,
     People,
@@ -28,9 +27,10 @@ from nanoclaw.delivery.failure_texts import (
     decide_people,
     owner_notice,
 )
-from nanoclaw.model import Delivery, DeliverySource, NewDelivery, Session, SessionStatus
+from nanoclaw.model import Delivery, DeliverySource, Session, SessionStatus
 from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor, Timer
+from nanoclaw.sessions.host_text import HostText, queue_text
 from nanoclaw.sessions.note import AgentNote, write_note
 
 AT_ONCE = 200
@@ -123,27 +123,16 @@ class Telling:
         return bool(said)
 
     def _tell_chat(self, delivery: Delivery, now: datetime) -> None:
-        notice_id = f"{NOTICE}/{delivery.delivery_id}"
-        deliveries.queue(
-            self._conn,
-            NewDelivery(
-                delivery_id=notice_id,
-                message_out_id=notice_id,
-                instance=delivery.instance,
-                platform_id=delivery.platform_id,
-                thread_id=delivery.thread_id,
-                kind="chat",
-                content=dump(ChatOut(text=chat_notice(delivery))),
-                source=DeliverySource.HOST,
-                in_reply_to=delivery.in_reply_to,
-                reply_hint=delivery.reply_hint,
-                reply_to_message_id=delivery.reply_to_message_id,
-                completes=delivery.completes,
-                created_at=now,
-                next_attempt_at=now,
-                expires_at=now + LIFETIME,
-            ),
+        said = HostText(
+            delivery_id=f"{NOTICE}/{delivery.delivery_id}",
+            text=chat_notice(delivery),
+            address=Address(delivery.instance, delivery.platform_id, delivery.thread_id),
+            in_reply_to=delivery.in_reply_to,
+            reply_hint=delivery.reply_hint,
+            reply_to_message_id=delivery.reply_to_message_id,
+            completes=delivery.completes,
         )
+        queue_text(self._conn, said, now)
 
     def _tell_owner(self, delivery: Delivery, now: datetime) -> None:
         """Of a notice that did not reach its chat the message that it was about is what counts."""

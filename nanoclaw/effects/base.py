@@ -71,6 +71,8 @@ class EffectContext:
     now: datetime
     complete: Callable[[str, Outcome], None]
     """Ends an effect that is ``UnderWay``, by its id; later than the handler's return."""
+    go_on: Callable[[str, Callable[[], HandlerResult]], None]
+    """The same with what a further step answers, which may raise what a handler may."""
 
     @property
     def paths(self) -> HostPaths:

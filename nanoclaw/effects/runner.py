@@ -8,7 +8,7 @@ every handler can stand.
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import assert_never
 
@@ -126,40 +126,59 @@ class EffectRunner:
         self._end(effect, attempt, result)
 
     def _attempt(self, effect: Effect, attempt: int, now: datetime) -> HandlerResult:
+        name = _name(effect)
         if payload_hash(effect.payload) != effect.payload_hash:
-            return Failed("its payload is not what was decided on; nothing was done")
+            log.error("effect was altered", extra=_fields(effect, attempt))
+            reason = "its payload is not what was decided on; nothing was done"
+            return self._broken(effect, f"{name} was not carried out: {reason}", reason)
         handler = self._handlers.get(effect.kind)
-        if handler is None:
-            return self._unknown(effect, now)
+        if handler is None:  # H-127: an action of a newer runner is not done, and its agent knows
+            text = f"This host does not know {name!r}, so nothing was done."
+            return self._broken(effect, text, f"unknown kind {effect.kind[:100]!r}")
         context = EffectContext(
             conn=self._conn,
             config=self._config,
             requests=self._requests,
             now=now,
             complete=lambda effect_id, outcome: self._complete(effect_id, attempt, outcome),
+            go_on=lambda effect_id, step: self._go_on(effect_id, attempt, step),
         )
+        return self._guarded(effect, attempt, lambda: handler(context, effect))
+
+    def _go_on(self, effect_id: str, attempt: int, step: Callable[[], HandlerResult]) -> None:
+        effect = effects.get(self._conn, effect_id)
+        if effect is None or effects.attempt_of(self._conn, effect_id) != attempt:
+            return
+        result = self._guarded(effect, attempt, step)
+        if not isinstance(result, UnderWay):
+            self._complete(effect_id, attempt, result)
+
+    def _guarded(
+        self, effect: Effect, attempt: int, step: Callable[[], HandlerResult]
+    ) -> HandlerResult:
+        """What the step answers; what it should not have raised ends it, and its agent knows."""
         try:
-            return handler(context, effect)
+            return step()
         except (SessionFileBusy, OSError, sqlite3.OperationalError) as error:
             return Again(str(error))
         except ContractError as error:
-            return Failed(str(error))
+            reason = str(error)
         except Exception as error:
             # A handler's defect must not stop all others.
             log.exception("effect failed in an unexpected way", extra=_fields(effect, attempt))
-            return Failed(f"{type(error).__name__}: {error}")
+            reason = f"{type(error).__name__}: {error}"
+        text = f"{_name(effect)} failed: {reason[:MAX_ERROR]}. Part of it may have been done."
+        return self._broken(effect, text, reason)
 
-    def _unknown(self, effect: Effect, now: datetime) -> Outcome:
-        """H-127: an action of a newer runner is not done, and its agent knows."""
-        name = effect.kind.removeprefix("action:")[:100]
-        text = f"This host does not know {name!r}, so nothing was done."
+    def _broken(self, effect: Effect, text: str, error: str) -> Outcome:
+        """Ends what no handler could end, or even begin."""
         try:
-            self._tell(effect, text, now)
-        except (SessionFileBusy, OSError) as error:
-            return Again(str(error))
-        except ContractError as error:
-            log.warning("note not written", extra=_fields(effect, 0, str(error)))
-        return Failed(f"unknown kind {effect.kind[:100]!r}")
+            self._tell(effect, text, utc_now())
+        except (SessionFileBusy, OSError) as busy:
+            return Again(str(busy))
+        except ContractError as reason:
+            log.warning("note not written", extra=_fields(effect, 0, str(reason)))
+        return Failed(error)
 
     # --- how it ended -----------------------------------------------------------------------------
 
@@ -214,7 +233,7 @@ class EffectRunner:
 
     def _give_up(self, effect: Effect, attempt: int, error: str, now: datetime) -> None:
         """Told first, then ended: a crash in between tells it once."""
-        name = effect.kind.rpartition(":")[2]
+        name = _name(effect)
         try:
             self._tell(effect, f"{name} could not be carried out in 24 hours: {error}", now)
         except (ContractError, OSError) as reason:
@@ -228,6 +247,11 @@ class EffectRunner:
             return
         note_id = derived_id("sys", effect.created_at, f"{effect.effect_id}/end")
         write_note(self._conn, self._config.paths, session, AgentNote(note_id, text), now)
+
+
+def _name(effect: Effect) -> str:
+    """What the agent calls it."""
+    return effect.kind.rpartition(":")[2][:100]
 
 
 def _fields(effect: Effect, attempt: int, reason: str = "") -> dict[str, object]:

@@ -16,6 +16,14 @@ def user_id_of(kind: str, sender_id: str) -> str:
     return f"{kind}:{sender_id}"
 
 
+def kind_of(user_id: str) -> str:
+    """The channel that a user id belongs to, whichever account of it (H-204)."""
+    for kind, prefixes in RAW_PREFIXES.items():
+        if user_id.startswith(prefixes):
+            return kind
+    return user_id.partition(":")[0]
+
+
 def namespaced_platform_id(channel_type: str, raw: str) -> str:
     """What a chat is called in the tables, for rows that people make by hand (H-265).
 

@@ -1,4 +1,4 @@
-"""Composition root of the ``admin`` process: read models and the administration socket."""
+"""Composition root of the ``admin`` process: read models, search index, administration socket."""
 
 import os
 import signal
@@ -11,12 +11,14 @@ from nanoclaw.admin.caller import HOST
 from nanoclaw.admin.commands import host_registry
 from nanoclaw.admin.dispatch import Call, Dispatcher, Surroundings
 from nanoclaw.admin.frames import Request, Response
+from nanoclaw.admin.search_index import Indexer
 from nanoclaw.admin.server import AdminServer
 from nanoclaw.db.connection import open_central
 from nanoclaw.events import Frame, Hello
 from nanoclaw.link import Answer, FrameClient, QuietHandler
 from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor
+from nanoclaw.routing.pattern.search import problem_of
 from nanoclaw.supervise.child import ChildContext
 
 NAME = "admin"
@@ -29,9 +31,10 @@ def run(context: ChildContext) -> None:
     reactor.on_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
     database = _Database(config.paths)
     services = _Services(reactor, config.paths)
-    around = Surroundings(config, database.connect, services)
+    around = Surroundings(config, database.connect, services, problem_of)
     handle: Callable[[Request, Callable[[Response], None]], None] = _Handle(around)
     server = AdminServer(reactor, config.paths.socket("ncl"), handle)
+    Indexer(reactor, config.paths).start()
     context.ready()
     reactor.run()
     server.close()

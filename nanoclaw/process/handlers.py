@@ -5,21 +5,16 @@ System actions of agents are recorded by ``delivery.intake`` as effects of the k
 ``agent_message``; approved requests under their own action name.
 """
 
-from collections.abc import Mapping
-
 from nanoclaw.admin import asking
 from nanoclaw.admin.agent_requests import agent_requests, approved_commands
 from nanoclaw.admin.commands import host_registry
 from nanoclaw.agents import create, install, messages, refresh, servers
-from nanoclaw.approvals import chat_names, questions, requests
-from nanoclaw.approvals.outcomes import FollowUp, TellAgent
+from nanoclaw.approvals import chat_names, outcomes, questions, requests
 from nanoclaw.delivery import held
 from nanoclaw.effects.base import Handler
+from nanoclaw.routing.pattern.search import problem_of
 from nanoclaw.sessions.destinations import REFRESH
 from nanoclaw.tasks.handlers import TASK_HANDLERS
-
-REFUSED_FOLLOW_UPS: Mapping[str, FollowUp] = {}
-"""What else ends when a person does not allow something, by the action that was asked for."""
 
 HANDLERS: dict[str, Handler] = {
     REFRESH: refresh.carry_out,
@@ -32,11 +27,11 @@ HANDLERS: dict[str, Handler] = {
     f"action:{servers.ACTION}": servers.ask,
     servers.ACTION: servers.carry_out,
     **TASK_HANDLERS,
-    "action:cli_request": agent_requests(host_registry),
-    asking.ACTION: approved_commands(host_registry),
+    "action:cli_request": agent_requests(host_registry, problem_of),
+    asking.ACTION: approved_commands(host_registry, problem_of),
     held.ACTION: held.send_held,
     chat_names.EFFECT: chat_names.carry_out,
     questions.EFFECT: questions.carry_out,
-    requests.EXPIRED: TellAgent(REFUSED_FOLLOW_UPS),
-    requests.REJECTED: TellAgent(REFUSED_FOLLOW_UPS),
+    requests.EXPIRED: outcomes.tell_agent,
+    requests.REJECTED: outcomes.tell_agent,
 }

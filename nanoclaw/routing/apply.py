@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from contract.errors import BadContent
 from nanoclaw.approvals.intercept import Incoming, intercept
@@ -36,6 +37,7 @@ from nanoclaw.routing.facts import read_facts
 from nanoclaw.routing.plan import NOTHING, Plan, dump_plan, parse_plan
 from nanoclaw.routing.taken import TakenFiles
 from nanoclaw.routing.verdicts import Carrier, Consequence
+from nanoclaw.sessions.new_group import folders_on_disk
 
 HELD_FOR = timedelta(days=7)
 RELEASE_GROUP = 50
@@ -65,6 +67,7 @@ class Committer:
 
     def __init__(self, conn: sqlite3.Connection, paths: HostPaths) -> None:
         self._conn = conn
+        self._folders = partial(folders_on_disk, paths)
         self._files = TakenFiles(paths)
         self._carrier = Carrier(conn, self._files)
         self._bots = BotMeter()
@@ -114,7 +117,9 @@ class Committer:
         event = arrival.event
         if not event.sender_id or (names_another_chat(event) and not arrival.is_operator):
             return None
-        incoming = Incoming(arrival.instance, arrival.channel_type, arrival.user_id, event)
+        incoming = Incoming(
+            arrival.instance, arrival.channel_type, arrival.user_id, event, self._folders
+        )
         consumed = intercept(self._conn, incoming, now)
         if consumed is None:
             return None

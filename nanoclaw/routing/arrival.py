@@ -52,7 +52,7 @@ class Arrival:
     @property
     def thread_id(self) -> str | None:
         """A channel that is not threaded has no threads (H-71 step 1, C-8)."""
-        return self.event.thread_id if self.supports_threads else None
+        return (self.event.thread_id or None) if self.supports_threads else None
 
     @property
     def user_id(self) -> str:

@@ -5,9 +5,12 @@ Each wiring is judged on its own, so what one agent does never depends on anothe
 never leaves content behind, hence nothing is accumulated after a refusal (H-72).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.address import MAX_PART_BYTES
+from contract.inbound.row import MessageKind
 from nanoclaw.events import InboundEvent
 from nanoclaw.model import (
     AgentGroup,
@@ -21,8 +24,10 @@ from nanoclaw.routing.engage import Call, Said, begins_talk, is_called, judge_ca
 from nanoclaw.routing.gate import Answer, Deny, Drop, Pass, judge_command
 from nanoclaw.sessions.decide import SessionKey, decide_session_key
 
+CHANNEL_KINDS = frozenset({MessageKind.CHAT, MessageKind.CHAT_SDK, MessageKind.WEBHOOK})
+"""The others are ours: no stranger speaks as the system or as a task."""
 MAIL_KINDS = frozenset({"email", "resend"})
-GATED_KINDS = frozenset({"chat", "chat-sdk"})
+GATED_KINDS = frozenset({MessageKind.CHAT, MessageKind.CHAT_SDK})
 TAINT_SENDER, TAINT_MAIL, TAINT_FILE = "unknown-sender", "mail", "file"
 MAX_BOT_MESSAGES = 30
 """From other bots, per chat and minute; two bots that answer each other end here."""
@@ -38,6 +43,8 @@ class DropReason(StrEnum):
     NO_SENDER = "the message has no sender id"
     EMPTY = "the message has no content"
     NO_OPERATOR = "only the terminal may name another chat"
+    BAD_KIND = "the message is of no kind that a channel may send"
+    LONG_ID = "the id of its chat, thread or sender is too long to be answered"
     TOO_MANY_BOTS = "other bots write too much here"
 
 
@@ -67,7 +74,7 @@ class RoutingFacts:
     @property
     def thread_id(self) -> str | None:
         """Step 1: a channel that is not threaded has no threads (C-8)."""
-        return self.event.thread_id if self.supports_threads else None
+        return (self.event.thread_id or None) if self.supports_threads else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,9 +169,20 @@ def _contract_breach(facts: RoutingFacts) -> DropReason | None:
         return DropReason.NO_SENDER
     if names_another_chat(event) and not facts.standing.is_operator:
         return DropReason.NO_OPERATOR
+    if event.kind not in CHANNEL_KINDS:
+        return DropReason.BAD_KIND
+    if any(len(part.encode()) > MAX_PART_BYTES for part in _ids(event)):
+        return DropReason.LONG_ID
     if not event.text and not event.attachments and not event.reaction and not event.extra_json:
         return DropReason.EMPTY
     return None
+
+
+def _ids(event: InboundEvent) -> Iterator[str]:
+    yield from (event.platform_id, event.thread_id or "", event.sender_id, event.channel_type or "")
+    if event.answer_to is not None:
+        other = event.answer_to
+        yield from (other.channel_type, other.platform_id, other.thread_id or "")
 
 
 def names_another_chat(event: InboundEvent) -> bool:

@@ -1,4 +1,4 @@
-"""Places the files of messages in session folders, on a thread of its own.
+"""Places the files of messages in session folders, and unpacks these, on a thread of its own.
 
 Reading and checking 100 MiB takes a good part of a second, and the router answers everybody.
 Called by ``routing.writing``, which asks again once ``on_done`` was called. A result is kept in
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from contract.errors import SessionFileError
+from contract.errors import SessionFileCorrupt, SessionFileError
 from contract.killpoint import reached
 from nanoclaw.paths import HostPaths
 from nanoclaw.routing.incoming_files import PlannedFile
@@ -70,6 +70,8 @@ class FileStage:
         try:
             self._results[key] = self._place_all(instance, row)
             reached("router.files_placed")
+        except SessionFileCorrupt:
+            self._results[key] = _without_files(row)  # whoever writes the row meets it again
         except (OSError, SessionFileError) as error:
             self._give_up_some_day(key, row, error)
         finally:
@@ -103,8 +105,11 @@ class FileStage:
             extra={"session": row.session_id, "attempt": self._tries[key], "reason": str(error)},
         )
         if self._tries[key] >= MAX_TRIES:
-            reason = "the file could not be stored"
-            self._results[key] = tuple((file.index, reason) for file in row.files)
+            self._results[key] = _without_files(row)
+
+
+def _without_files(row: PlannedRow) -> Errors:
+    return tuple((file.index, "the file could not be stored") for file in row.files)
 
 
 def _source(folder_fd: int, file: PlannedFile) -> SourceFile:

@@ -8,16 +8,11 @@ import hashlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contract.address import Address
 from contract.commands import CommandClass, commands_of
-from contract.content import ChatOut, dump
-from nanoclaw.db import deliveries
-from nanoclaw.model import DeliverySource, NewDelivery
-
-LIFETIME = timedelta(hours=24)
-KIND = "chat"
+from nanoclaw.sessions.host_text import HostText, queue_text
 
 _WHAT_IT_DOES = {
     "/clear": "forget this conversation and begin anew",
@@ -51,30 +46,15 @@ def occasion_of(instance: str, event_key: str) -> str:
 
 def queue_answer(conn: sqlite3.Connection, answer: HostAnswer, now: datetime) -> bool:
     """False when there is no chat to say it in, or it was said already. Ring DELIVERY later."""
-    address = answer.address
-    if not address.channel_type or not address.platform_id:
-        return False
-    delivery_id = f"answer/{answer.occasion}"
-    stored = deliveries.queue(
-        conn,
-        NewDelivery(
-            delivery_id=delivery_id,
-            message_out_id=delivery_id,
-            instance=address.channel_type,
-            platform_id=address.platform_id,
-            thread_id=address.thread_id,
-            kind=KIND,
-            content=dump(ChatOut(text=answer.text)),
-            source=DeliverySource.HOST,
-            reply_hint=answer.reply_hint,
-            reply_to_message_id=answer.reply_to,
-            completes=True,
-            created_at=now,
-            next_attempt_at=now,
-            expires_at=now + LIFETIME,
-        ),
+    said = HostText(
+        delivery_id=f"answer/{answer.occasion}",
+        text=answer.text,
+        address=answer.address,
+        reply_hint=answer.reply_hint,
+        reply_to_message_id=answer.reply_to,
+        completes=True,
     )
-    return stored is not None
+    return queue_text(conn, said, now)
 
 
 def denial_text(word: str, agents: Sequence[str]) -> str:

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from contract.clock import utc_now
 from contract.errors import BadContent
 from contract.killpoint import reached
-from nanoclaw.bell import DELIVERY, ring
+from nanoclaw.bell import DELIVERY, SWEEP, ring
 from nanoclaw.db import inbound_events
 from nanoclaw.events import (
     Action,
@@ -51,6 +52,8 @@ WAKE_RETRY_SECONDS = 0.1
 RETRY_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 HOUSEKEEPING_SECONDS = 6 * 3600.0
 INTERNAL_ERROR = "internal error"
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +118,7 @@ class RouterLoop(QuietHandler):
 
     def start(self) -> None:
         """After the replay: what was decided while nobody routed, and old files and events."""
+        ring(self._paths, SWEEP)  # what was marked as routed just before a crash has woken nobody
         self.look()
         self._housekeeping()
 
@@ -155,10 +159,13 @@ class RouterLoop(QuietHandler):
         worker = self._workers.get(peer.name)
         source = Source(peer.name, worker.kind if worker is not None else peer.name)
         try:
-            answer = take_fact(self._conn, source, body)
+            answer = self._attempt(lambda: take_fact(self._conn, source, body))
         except sqlite3.OperationalError as error:
             # Without an answer the worker sends it again; nothing was written.
             log.error("fact not stored", extra={"channel": peer.name, "reason": str(error)})
+            return
+        if answer is None:
+            peer.answer(request_id, Refused(INTERNAL_ERROR))  # as an event is rejected
             return
         reached("router.fact_stored")
         peer.answer(request_id, answer)
@@ -166,12 +173,13 @@ class RouterLoop(QuietHandler):
         self.look()
 
     def _accept(self, peer: Peer, request_id: int, body: Inbound) -> None:
-        if len(self._waiting) >= MAX_QUEUED:
-            peer.answer(request_id, Refused("too many events are waiting"))
-            return
         place = (peer.name, body.event.platform_id)
         if self._refused.get(place, body.event.event_key) != body.event.event_key:
             peer.answer(request_id, Refused("an earlier event of this chat comes first"))
+            return
+        if len(self._waiting) >= MAX_QUEUED:
+            self._refused[place] = body.event.event_key
+            peer.answer(request_id, Refused("too many events are waiting"))
             return
         self._refused.pop(place, None)
         worker = self._workers.get(peer.name)
@@ -209,14 +217,14 @@ class RouterLoop(QuietHandler):
             self.look()  # a typed answer or a code may have let others go on
 
     @staticmethod
-    def _attempt(decide: Callable[[], list[Decided]]) -> list[Decided] | None:
+    def _attempt(decide: Callable[[], Result]) -> Result | None:
         """None: something happened that nobody foresaw; nothing was written."""
         try:
             return decide()
         except sqlite3.OperationalError:
             raise
         except Exception:
-            # One event must not block its channel, and less so all of them (C-26).
+            # What one channel says must not block it, and less so all of them (C-26).
             log.exception("events not decided")
             return None
 
@@ -256,7 +264,13 @@ class RouterLoop(QuietHandler):
         """True: some rows could not be written now and stay in the log."""
         if not tasks:
             return False
-        written = self._writing.write(tasks)
+        try:
+            written = self._writing.write(tasks)
+        except sqlite3.OperationalError as error:
+            # Locked or full. Nothing is lost by it: the log has what is not marked as done.
+            log.error("rows not written", extra={"count": len(tasks), "reason": str(error)})
+            Reserve(self._paths.reserve_file).give_back_if_full()
+            return True
         if written.asleep:
             self._asleep.update(written.asleep)
             self._wake()
@@ -319,9 +333,13 @@ class RouterLoop(QuietHandler):
         self._wake()
 
     def _housekeeping(self) -> None:
-        removed = self._committer.expire_held(utc_now())
-        if removed:
-            log.info("held events and files expired", extra={"count": removed})
+        try:
+            removed = self._committer.expire_held(utc_now())
+        except sqlite3.OperationalError as error:
+            log.warning("nothing expired this time", extra={"reason": str(error)})
+        else:
+            if removed:
+                log.info("held events and files expired", extra={"count": removed})
         self._reactor.call_later(HOUSEKEEPING_SECONDS, self._housekeeping)
 
 

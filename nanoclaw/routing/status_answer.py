@@ -18,6 +18,7 @@ from nanoclaw.model import Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.routing.plan import PlannedStatus, StatusOf
 from nanoclaw.sessions.folder import SessionFolder
+from nanoclaw.sessions.notice import for_people
 
 MICRO = 1_000_000
 
@@ -49,7 +50,7 @@ def _state(session: Session | None) -> str:
     if session.quarantined_at is not None:
         return "this conversation is stopped because its files are damaged; ask the operator."
     if session.container_error is not None:
-        return f"cannot be started at the moment: {session.container_error}"
+        return f"cannot be started at the moment: {for_people(session.container_error)}."
     if session.is_running:
         return "awake."
     if session.next_due_at is not None:

@@ -26,9 +26,11 @@ from nanoclaw.model import (
     UnknownSenderPolicy,
     User,
 )
+from nanoclaw.policy.taint import unite
 from nanoclaw.routing.arrival import Arrival, dump_arrival
 from nanoclaw.routing.content import extra_of
 from nanoclaw.routing.decide import (
+    TAINT_FILE,
     Command,
     Deliver,
     DropReason,
@@ -121,6 +123,11 @@ class Carrier:
         held = self._hold(arrival, waits_for, event_json)
         if outcome is Outcome.IGNORED:
             return replace(held, speaks=True)
+        if held.waits_for is not None:
+            # Those who wait still need the files when the others have theirs.
+            kept = {file.spool for file in arrival.event.attachments}
+            taken = tuple(name for name in plan.taken if name not in kept)
+            found = replace(found, plan=replace(plan, taken=taken))
         return replace(found, waits_for=held.waits_for, event_json=held.event_json)
 
     # --- rows -------------------------------------------------------------------------------------
@@ -130,7 +137,10 @@ class Carrier:
     ) -> Plan:
         if not delivered:
             return NOTHING
+        before = len(arrival.event.attachments)
         arrival, taken = self._take_files(arrival)
+        if len(arrival.event.attachments) > before:  # some came inside: files like any other
+            delivered = [replace(one, taint=unite(one.taint, TAINT_FILE)) for one in delivered]
         rows = []
         for verdict in delivered:
             session = self._find_or_create(judged.messaging_group, verdict.session, now)

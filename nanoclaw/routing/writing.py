@@ -25,6 +25,8 @@ from nanoclaw.routing.plan import Plan, PlannedRow, dump_plan
 from nanoclaw.routing.session_writer import SessionWriter
 from nanoclaw.routing.status_answer import render_status
 from nanoclaw.routing.taken import TakenFiles
+from nanoclaw.sessions.archive import archive_of
+from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.sessions.set_aside import set_aside
 
 log = logging.getLogger(__name__)
@@ -94,7 +96,7 @@ class Writing:
             for row in task.plan.rows:
                 if row.session_id in stopped or row.session_id in self._behind:
                     continue
-                if not row.files:
+                if not row.files and not self._is_packed(row):
                     ready.append(row)
                     continue
                 errors = self._stage.result(task.instance, row)
@@ -104,6 +106,11 @@ class Writing:
                 content = with_errors(row.row.content, errors)
                 ready.append(replace(row, row=replace(row.row, content=content)))
         return ready
+
+    def _is_packed(self, row: PlannedRow) -> bool:
+        """Its folder has to be made from an archive first, which may take seconds."""
+        root = SessionFolder.of(self._paths, row.agent_group_id, row.session_id).root
+        return not root.exists() and archive_of(root).exists()
 
     def _mark(self, tasks: Sequence[Task], done: set[tuple[str, str]], written: Written) -> None:
         """In one transaction: what is done, who has work, and what the host answers."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contract.errors import SessionFileCorrupt
 from contract.killpoint import reached
 
 if TYPE_CHECKING:
@@ -82,29 +83,42 @@ def sweep_leftovers(agent_folder: Path) -> None:
 def restore(root: Path) -> bool:
     """Makes the folder from its archive if only that is there; safe for several processes at once.
 
-    False when there is nothing to restore. Raises OSError and tarfile.TarError.
+    False when there is nothing to restore. Raises OSError, and SessionFileCorrupt for an archive
+    that cannot be read to its end; it stays where it is.
     """
     packed = archive_of(root)
     if root.exists() or not packed.exists():
         return False
+    import gzip
     import tarfile
+    import zlib
 
     with _locked(packed):
         if root.exists() or not packed.exists():
             return False  # somebody else was faster
         fresh = root.with_name(f".restoring-{root.name}")
         shutil.rmtree(fresh, ignore_errors=True)
-        with tarfile.open(packed, mode="r:gz") as archive:
-            # Our own file, but of an agent's content: only plain entries, only below the folder.
-            for member in archive:
-                if member.isreg() or member.isdir():
-                    archive.extract(member, fresh, filter=_keep_owner)
+        try:
+            _unpack(packed, fresh)
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise SessionFileCorrupt(str(packed), f"the archive is damaged: {error}") from error
         fresh.rename(root)
         _sync_folder(root.parent)
         reached("host.session_restored")
         packed.unlink()
     log.info("session folder restored", extra={"session": root.name})
     return True
+
+
+def _unpack(packed: Path, fresh: Path) -> None:
+    """Our own file, but of an agent's content: only plain entries, only below the folder."""
+    import tarfile
+
+    fresh.mkdir(mode=0o700)
+    with tarfile.open(packed, mode="r:gz") as archive:
+        for member in archive:
+            if member.isreg() or member.isdir():
+                archive.extract(member, fresh, filter=_keep_owner)
 
 
 def _plain(root: Path) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from contract.ids import new_id
 from nanoclaw.db import agent_groups, container_configs
 from nanoclaw.db.names import normalize_name
 from nanoclaw.model import AgentGroup
+from nanoclaw.paths import HostPaths
 
 MAX_FOLDER = 64
 MAX_NAME = 80
@@ -31,12 +32,20 @@ def folder_name(name: str, taken: Container[str]) -> str:
     return folder
 
 
+def folders_on_disk(paths: HostPaths) -> list[str]:
+    """Folders that are there already: an agent never begins with the memory of another."""
+    try:
+        return [path.name for path in paths.groups.iterdir()]
+    except FileNotFoundError:
+        return []
+
+
 def create_agent_group(
     conn: sqlite3.Connection, name: str, now: datetime, on_disk: Iterable[str] = ()
 ) -> AgentGroup:
     """Call inside a write transaction, so that the folder stays free. The name is kept as typed.
 
-    ``on_disk``: folders that are there, perhaps with the memory of an agent that is gone.
+    ``on_disk``: see ``folders_on_disk``.
     """
     taken = {group.folder.lower() for group in agent_groups.list_all(conn)}
     taken |= {folder.lower() for folder in on_disk}

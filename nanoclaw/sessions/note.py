@@ -39,11 +39,13 @@ class AgentNote:
 def write_note(
     conn: sqlite3.Connection, paths: HostPaths, session: Session, note: AgentNote, now: datetime
 ) -> None:
-    """Writes the row and, if it wakes, marks the session due.
+    """Writes the row and, if it wakes, marks the session due. A closed session is open again first:
+    its folder may just be on its way into the archive.
 
     Not inside a transaction of the central database: raises SessionFileBusy and other
     SessionFileErrors, and the caller tries its whole step again.
     """
+    sessions.reopen(conn, session.id)
     folder = SessionFolder.of(paths, session.agent_group_id, session.id)
     folder.create()
     text = note.text[:MAX_NOTE_CHARACTERS]

@@ -7,15 +7,14 @@ does not repeat the message.
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from contract.address import Address
-from contract.content import ChatOut, dump
-from nanoclaw.db import deliveries, messaging_groups
-from nanoclaw.model import DeliverySource, NewDelivery, Session
+from nanoclaw.db import messaging_groups
+from nanoclaw.model import Session
+from nanoclaw.sessions.host_text import HostText, queue_text
 
-LIFETIME = timedelta(hours=24)
-KIND = "chat"
+MAX_REASON = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +30,21 @@ class Notice:
 
 def queue_notice(conn: sqlite3.Connection, session: Session, notice: Notice, now: datetime) -> bool:
     """False when there is no chat to say it in, or it was said already."""
-    address = notice.address
-    if not address.channel_type or not address.platform_id:
-        return False
-    notice_id = f"notice/{session.id}/{notice.occasion}"
-    stored = deliveries.queue(
-        conn,
-        NewDelivery(
-            delivery_id=notice_id,
-            message_out_id=notice_id,
-            instance=address.channel_type,
-            platform_id=address.platform_id,
-            thread_id=address.thread_id,
-            kind=KIND,
-            content=dump(ChatOut(text=notice.text)),
-            source=DeliverySource.HOST,
-            in_reply_to=notice.in_reply_to,
-            reply_to_message_id=notice.reply_to_message_id,
-            completes=notice.in_reply_to is not None,
-            created_at=now,
-            next_attempt_at=now,
-            expires_at=now + LIFETIME,
-        ),
+    said = HostText(
+        delivery_id=f"notice/{session.id}/{notice.occasion}",
+        text=notice.text,
+        address=notice.address,
+        in_reply_to=notice.in_reply_to,
+        reply_to_message_id=notice.reply_to_message_id,
+        completes=notice.in_reply_to is not None,
     )
-    return stored is not None
+    return queue_text(conn, said, now)
+
+
+def for_people(reason: str) -> str:
+    """Why a container does not start; a chat is no place for paths and addresses of the machine."""
+    plain = "/" not in reason and len(reason) < MAX_REASON
+    return reason if plain else "its container cannot be started"
 
 
 def chat_of(conn: sqlite3.Connection, session: Session) -> Address:

@@ -8,6 +8,7 @@ either the folder or the archive (``sessions.archive``).
 
 import logging
 import sqlite3
+from datetime import datetime
 
 from contract.clock import utc_now
 from contract.errors import SchemaMismatch, SessionFileError
@@ -39,6 +40,7 @@ class Closing:
         self._conn = conn
         self._paths = paths
         self._offload = offload
+        self._after: datetime | None = None
 
     def start(self) -> None:
         self._reactor.call_later(FIRST_ROUND_SECONDS, self._round)
@@ -52,7 +54,10 @@ class Closing:
         """Closes what is due for it; returns how many."""
         now = utc_now()
         closed = 0
-        for session in closings.quiet(self._conn, now, PER_ROUND):
+        found = closings.quiet(self._conn, now, PER_ROUND, self._after)
+        # Those that a live task keeps open must not be all that is ever looked at.
+        self._after = found[-1].last_active if len(found) == PER_ROUND else None
+        for session in found:
             if not self._has_live_task(session):
                 with transaction(self._conn):
                     closed += sessions.close(self._conn, session.id, now)
@@ -75,6 +80,9 @@ class Closing:
         session, rest = waiting[0], waiting[1:]
         root = SessionFolder.of(self._paths, session.agent_group_id, session.id).root
 
+        def clear() -> None:
+            archive.sweep_leftovers(root.parent)  # thousands of files, perhaps
+
         def pack() -> None:
             archive.sweep_leftovers(root.parent)
             if root.exists():
@@ -82,7 +90,7 @@ class Closing:
 
         def packed(_: None) -> None:
             self._finish(session)
-            self._pack_next(rest)
+            self._offload.submit(clear, lambda _: self._pack_next(rest), failed)
 
         def failed(error: ContainerError) -> None:
             log.warning("not packed", extra={"session": session.id, "reason": str(error)})
@@ -98,5 +106,4 @@ class Closing:
                 return
             if root.exists():
                 archive.remove_folder(root)
-        archive.sweep_leftovers(root.parent)
         log.info("session packed", extra={"session": session.id})

@@ -45,7 +45,7 @@ class StopReason(StrEnum):
     STUCK = "a claimed message shows no sign of life"
     OVERTIME = "a turn takes longer than this group allows"
     DEAF = "does not take up its messages"
-    LOCKED = "holds a lock on its inbox"
+    LOCKED = "holds a lock on its files"
     DISK = "uses more disk than this group allows"
     REQUESTED = "asked to stop"
     HOST_STOPS = "the host stops"

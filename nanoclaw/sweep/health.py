@@ -44,34 +44,38 @@ class Health:
         session = sessions.get(self._conn, agent.session_id)
         if session is None or session.lease_token != agent.lease:
             return Stop(StopReason.NOT_OURS)
-        self._refresh(agent, now)
-        facts = _facts(agent, session, now, self._locked_for(agent, clock))
+        busy = not self._refresh(agent, now)
+        locked = busy or is_locked(agent.folder.inbound_db)
+        facts = _facts(agent, session, now, _locked_for(agent, clock, locked=locked))
         if looks_deaf(facts) and _has_unclaimed(agent, now):
             return Stop(StopReason.DEAF)
         return decide_health(facts)
 
-    def _refresh(self, agent: Agent, now: datetime) -> None:
+    def _refresh(self, agent: Agent, now: datetime) -> bool:
+        """False: its file is locked, so nobody knows what it says."""
         token = self._reader.token(agent.folder)
         if token == agent.view.token:
-            return
+            return True
         try:
             output = self._reader.read(agent.session_id, agent.folder)
         except SnapshotBusy:
             agent.view.changed_at = now
-            return
+            return False
         agent.view.acks = output.acks
         agent.view.claimed_at = _claim_times(agent.view.claimed_at, output.acks, now)
         agent.view.state = output.state
         agent.view.changed_at = now
         agent.view.token = token
+        return True
 
-    def _locked_for(self, agent: Agent, clock: float) -> timedelta:
-        if not is_locked(agent.folder.inbound_db):
-            agent.locked_since = None
-            return timedelta(0)
-        if agent.locked_since is None:
-            agent.locked_since = clock
-        return timedelta(seconds=clock - agent.locked_since)
+
+def _locked_for(agent: Agent, clock: float, *, locked: bool) -> timedelta:
+    if not locked:
+        agent.locked_since = None
+        return timedelta(0)
+    if agent.locked_since is None:
+        agent.locked_since = clock
+    return timedelta(seconds=clock - agent.locked_since)
 
 
 def _claim_times(

@@ -22,7 +22,7 @@ from nanoclaw.events import BuildImage, Frame, Ok, StopContainers, Wake
 from nanoclaw.link import Peer, QuietHandler
 from nanoclaw.model import Session
 from nanoclaw.reactor import Reactor, Timer
-from nanoclaw.sessions.notice import Notice, chat_of, queue_notice
+from nanoclaw.sessions.notice import Notice, chat_of, for_people, queue_notice
 from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.adoption import Adoption, AdoptionParts
@@ -199,7 +199,7 @@ class SweepLoop(QuietHandler):
         now = utc_now()
         occasion = f"given-up/{session.container_failures}/{to_text(now)[:13]}"  # once an hour
         reason = session.container_error or "something has to be put right first"
-        text = notices.CANNOT_START.format(reason=notices.for_people(reason))
+        text = notices.CANNOT_START.format(reason=for_people(reason))
         notice = Notice(occasion, text, chat_of(self._conn, session))
         if queue_notice(self._conn, session, notice, now):
             ring(self._paths, DELIVERY)

@@ -3,8 +3,6 @@
 Texts only; ``sessions.notice`` queues them. Pure.
 """
 
-MAX_REASON = 100
-
 GAVE_UP = (
     "I could not process your message: the agent stopped {tries} times while working on it. "
     "Please try it in another way, or ask whoever runs this installation."
@@ -20,9 +18,3 @@ DISK_FULL = (
     "I had to stop because my files take more space than I may use. "
     "Ask me to delete what I do not need any more."
 )
-
-
-def for_people(reason: str) -> str:
-    """A chat is no place for paths and addresses of the machine."""
-    plain = "/" not in reason and len(reason) < MAX_REASON
-    return reason if plain else "its container cannot be started"

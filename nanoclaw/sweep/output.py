@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract import layout
-from contract.errors import RefusalReason, SnapshotBusy, SnapshotError, SnapshotRefused
+from contract.errors import SnapshotBusy, SnapshotError, SnapshotRefused
 from contract.outbound.row import Ack, ContainerState
-from contract.outbound.snapshot import (
-    ChangeToken,
-    OutboundSnapshot,
-    change_token,
-    read_snapshot,
-    repair_private_copy,
-)
+from contract.outbound.snapshot import ChangeToken, change_token
 from nanoclaw.sessions.folder import SessionFolder
+from nanoclaw.sessions.outbox import read_committed
 from nanoclaw.sessions.quarantine import WorkMarker
 
 log = logging.getLogger(__name__)
@@ -72,7 +67,7 @@ class OutputReader:
 
     def _read(self, session_id: str, out_fd: int) -> Output:
         try:
-            with self._open(out_fd) as snapshot:
+            with read_committed(out_fd, self._scratch) as snapshot:
                 return Output(
                     acks=tuple(snapshot.acks()),
                     state=snapshot.container_state(),
@@ -87,15 +82,6 @@ class OutputReader:
         except SnapshotError:
             pass  # not there yet
         return Output()
-
-    def _open(self, out_fd: int) -> OutboundSnapshot:
-        try:
-            return read_snapshot(out_fd)
-        except SnapshotRefused as error:
-            if error.reason is not RefusalReason.HOT_JOURNAL:
-                raise
-        # A killed runner left a transaction half done; the next one rolls it back in its container.
-        return repair_private_copy(out_fd, self._scratch)
 
 
 def heartbeat_time(folder: SessionFolder) -> float | None:

@@ -46,7 +46,7 @@ from nanoclaw.errors import ConfigError, ContainerError
 from nanoclaw.model import AgentGroup, ContainerConfig, ContainerStart, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
-from nanoclaw.sessions.notice import Notice, chat_of, queue_notice
+from nanoclaw.sessions.notice import Notice, chat_of, for_people, queue_notice
 from nanoclaw.sessions.set_aside import set_aside
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.agents import Agent, AgentLimits, AgentTable, Stage, agent_of
@@ -309,7 +309,7 @@ class Starter:
                 text = notices.KEEPS_FAILING if delay is None else notices.CANNOT_START
                 notice = Notice(
                     occasion=f"start/{session.lease_token}/{failures}",
-                    text=text.format(reason=notices.for_people(error)),
+                    text=text.format(reason=for_people(error)),
                     address=chat_of(self._parts.conn, session),
                 )
                 queue_notice(self._parts.conn, session, notice, now)

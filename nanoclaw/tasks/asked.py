@@ -23,7 +23,7 @@ from nanoclaw.db.effects import Effect
 from nanoclaw.effects.base import Done, EffectContext, Failed, Handler, HandlerResult
 from nanoclaw.effects.request import AgentRequest, parse_request
 from nanoclaw.model import Session
-from nanoclaw.policy.taint import Act, needs_approval
+from nanoclaw.policy.taint import Act, describe, needs_approval
 from nanoclaw.sessions.note import AgentNote, write_note
 from nanoclaw.tasks.keeper import TaskKeeper
 from nanoclaw.tasks.zones import find_zone, zone_of
@@ -97,7 +97,7 @@ class Asked(Generic[Action_co]):
             approval_id = request(context.conn, new, context.now)
         ring(context.paths, DELIVERY)
         what = name.replace("_", " ")
-        self.tell(WAITS.format(taint=self.request.taint, what=what), wakes=False)
+        self.tell(WAITS.format(taint=describe(self.request.taint), what=what), wakes=False)
         return Done(f"waits for {approval_id}")
 
     def agent_name(self) -> str:

@@ -22,6 +22,7 @@ from nanoclaw.effects.base import Done, HandlerResult
 from nanoclaw.model import Session
 from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.tasks.asked import Asked
+from nanoclaw.tasks.cards import resume_card, update_card
 from nanoclaw.tasks.decide import Refused, SoundChange, decide_update
 
 NO_TASK = "There is no live task {task_id!r}, so nothing was changed; list_tasks shows them."
@@ -45,8 +46,11 @@ def pause(asked: Asked[PauseTask]) -> HandlerResult:
 
 def resume(asked: Asked[ResumeTask]) -> HandlerResult:
     if asked.waits_for_person():
-        question = f"{asked.agent_name()} wants to resume the task {asked.action.task_id}."
-        return asked.ask_person("Resume a task?", question)
+        row = _live_row(asked, asked.action.task_id)
+        if row is None:
+            return _no_task(asked, asked.action.task_id)
+        card = resume_card(asked.agent_name(), asked.request.taint, row)
+        return asked.ask_person("Resume a task?", card)
     return _apply(asked, asked.action.task_id, _Change(SeriesState.LIVE))
 
 
@@ -57,24 +61,23 @@ def update(asked: Asked[UpdateTask]) -> HandlerResult:
     if isinstance(decision, Refused):
         return asked.refuse(f"The task was not changed: {decision.text}.")
     if asked.waits_for_person():
-        return asked.ask_person("Change a task?", _question(asked, decision))
+        row = _live_row(asked, asked.action.task_id)
+        if row is None:
+            return _no_task(asked, asked.action.task_id)
+        card = update_card(asked.agent_name(), asked.request.taint, row, decision)
+        return asked.ask_person("Change a task?", card)
     return _apply(asked, asked.action.task_id, _Change(None, decision))
 
 
-def _question(asked: Asked[UpdateTask], change: SoundChange) -> str:
-    lines = [
-        f"{asked.agent_name()} wants to change the task {asked.action.task_id}. The wish arose "
-        f"while it was reading content from outside ({asked.request.taint})."
-    ]
-    if change.prompt is not None:
-        lines.append(f"New prompt: {change.prompt}")
-    if change.script_given:
-        lines.append(f"New script: {change.script or 'none'}")
-    if change.process_after is not None:
-        lines.append(f"Next: {change.process_after.isoformat(timespec='minutes')}")
-    if change.recurrence_given:
-        lines.append(f"Repeats: {change.recurrence or 'no'}")
-    return "\n".join(lines)
+def _live_row(asked: Asked[Shape], task_id: str) -> InboundRow | None:
+    """What a change would reach; a person sees it before allowing anything."""
+    target = _session_of(asked, task_id)
+    folder = SessionFolder.of(asked.context.paths, target.agent_group_id, target.id)
+    try:
+        with open_inbound(folder.inbound_db) as writer:
+            return next(iter(writer.live_tasks(task_id)), None)
+    except SessionFileMissing:
+        return None
 
 
 def _apply(asked: Asked[Shape], task_id: str, change: _Change) -> HandlerResult:
@@ -172,5 +175,9 @@ def _nothing(asked: Asked[Shape], target: Session, task_id: str, change: _Change
     begun_before = asked.effect.attempts > 0
     if begun_before and series is not None and series.state is change.state:
         return Done("was done before")
+    return _no_task(asked, task_id)
+
+
+def _no_task(asked: Asked[Shape], task_id: str) -> HandlerResult:
     asked.tell(NO_TASK.format(task_id=task_id[:128]))
     return Done("no such task")

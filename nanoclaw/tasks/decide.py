@@ -243,8 +243,13 @@ def decide_successor(facts: RunFacts) -> SuccessorDecision:
 
 
 def decide_skip(facts: RunFacts) -> Successor | SeriesEnds | None:
-    """For a waiting row with the policy ``skip``: when it runs instead. None: it is not late."""
-    if facts.due_at is None or facts.now - facts.due_at < LATE_AFTER:
+    """For a waiting row with the policy ``skip``: when it runs instead. None: it is not late.
+
+    Late is what its own time says: a run that failed and is tried again has been moved on, and was
+    not missed.
+    """
+    waits_since = facts.row.process_after or facts.due_at
+    if waits_since is None or facts.now - waits_since < LATE_AFTER:
         return None
     return decide_successor(facts)
 

@@ -20,6 +20,7 @@ from nanoclaw.model import NewSession, Session, SessionMode
 from nanoclaw.sessions.decide import SessionKey
 from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.tasks.asked import Asked
+from nanoclaw.tasks.cards import schedule_card
 from nanoclaw.tasks.decide import Refused, ScheduleFacts, SoundTask, decide_schedule
 
 
@@ -34,27 +35,14 @@ def schedule(asked: Asked[ScheduleTask]) -> HandlerResult:
     if isinstance(decision, Refused):
         return asked.refuse(f"The task was not scheduled: {decision.text}.")
     if asked.waits_for_person():
-        return asked.ask_person(*_card(asked, decision))
+        card = schedule_card(asked.agent_name(), asked.request.taint, decision)
+        return asked.ask_person("Schedule a task?", card)
     target = _record(asked, decision)
     reached("tasks.planned")
     _write_row(asked, decision, target)
     reached("tasks.written")
     _wake(asked, decision, target)
     return Done(f"task {decision.task_id}")
-
-
-def _card(asked: Asked[ScheduleTask], task: SoundTask) -> tuple[str, str]:
-    """Everything that would run, in full."""
-    lines = [
-        f"{asked.agent_name()} wants to schedule a task. The wish arose while it was reading "
-        f"content from outside ({asked.request.taint}).",
-        f"First: {task.first_at.isoformat(timespec='minutes')}",
-        f"Repeats: {task.recurrence or 'no'}",
-        f"Prompt: {task.prompt}",
-    ]
-    if task.script:
-        lines.append(f"Script that runs first: {task.script}")
-    return "Schedule a task?", "\n".join(lines)
 
 
 def _record(asked: Asked[ScheduleTask], task: SoundTask) -> Session:

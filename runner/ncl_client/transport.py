@@ -1,13 +1,15 @@
 """Sends one administrative request through the session files and waits for its answer.
 
 Called by the ``ncl`` program, which runs beside the runner and without its memory (R-179): the
-request is a row, the answer another one (R-181, R-182). No lease is asked for, because whoever
-reads ``session.json`` at this moment always finds the one that is in force there.
+request is a row, the answer another one (R-181, R-182). It carries on what the turn has seen. No
+lease is asked for, because whoever reads ``session.json`` at this moment always finds the one that
+is in force there.
 """
 
 import select
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from contract.clock import utc_now
@@ -18,11 +20,12 @@ from contract.inbound.row import InboundRow, MessageKind
 from contract.jsontext import dump, parse_object
 from contract.killpoint import reached
 from contract.layout import RunnerPaths
+from contract.ncl_words import Typed
 from contract.outbound.reader import read_outbound
 from contract.outbound.row import NewOutbound
 from contract.outbound.writer import OutboundWriter, open_outbound
 from contract.watch import Watch
-from runner.ncl_client.grammar import Typed
+from runner.provenance import TURN_TAINT
 
 TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.5
@@ -67,7 +70,10 @@ def ask_host(
         content=request_content(request_id, typed),
     )
     above = reader.read_max_seq(paths.inbound_db)
-    _write(paths.outbound_db, lambda out: out.write_message(row, above))
+    _write(
+        paths.outbound_db,
+        lambda out: out.write_message(replace(row, taint=out.get_state(TURN_TAINT)), above),
+    )
     reached("ncl.requested")
     found = _wait(paths, request_id, seconds)
     # Also when nothing came: a late answer must not stay pending for ever.

@@ -21,7 +21,9 @@ from bench.agent import measure_agent
 from bench.figures import Figure, render_table, single, spread, write_json
 from bench.fill import add_sessions
 from bench.micro import drain_rates, fsync_milliseconds, routing_rates
+from bench.ncl import measure_ncl_starts
 from bench.processes import cpu_seconds, pss_mib, tree
+from bench.search import measure_index
 from bench.turns import one_turn, running_host, warm_turns
 from nanoclaw.config import HostConfig
 from nanoclaw.containers.engine_ping import ping
@@ -40,10 +42,13 @@ class Effort:
     starts: int
     idle_seconds: float
     sessions: tuple[int, ...]
+    messages: int
 
 
-FULL = Effort(warm=200, cold=15, starts=15, idle_seconds=40, sessions=(10, 1000, 5000))
-QUICK = Effort(warm=20, cold=3, starts=3, idle_seconds=5, sessions=(10, 1000))
+FULL = Effort(warm=200, cold=15, starts=15, idle_seconds=40, sessions=(10, 1000, 5000),
+              messages=1_000_000)  # fmt: skip
+QUICK = Effort(warm=20, cold=3, starts=3, idle_seconds=5, sessions=(10, 1000),
+               messages=20_000)  # fmt: skip
 
 
 def main() -> int:
@@ -55,7 +60,8 @@ def main() -> int:
     figures: list[Figure] = []
     with work_folder() as folder:
         for step in (measure_disk, measure_start, measure_turns, measure_cold, measure_model,
-                     measure_idle, measure_throughput, measure_sizes):  # fmt: skip
+                     measure_idle, measure_throughput, measure_ncl, measure_search,
+                     measure_sizes):  # fmt: skip
             print(f"- {step.__name__.removeprefix('measure_')} ...", flush=True)
             figures += step(folder, effort, arguments.seed)
     table = render_table(figures)
@@ -176,6 +182,14 @@ def measure_throughput(folder: Path, effort: Effort, seed: int) -> list[Figure]:
                        reference=f"{reference:,}/s",
                        bar=f"≥ {factor * reference:,.0f}/s"))  # fmt: skip
     return figures
+
+
+def measure_ncl(folder: Path, effort: Effort, seed: int) -> list[Figure]:
+    return measure_ncl_starts(folder / "ncl", effort.warm // 4)
+
+
+def measure_search(folder: Path, effort: Effort, seed: int) -> list[Figure]:
+    return measure_index(folder / "search", effort.messages, seed)
 
 
 def measure_sizes(folder: Path, effort: Effort, seed: int) -> list[Figure]:

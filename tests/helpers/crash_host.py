@@ -17,5 +17,5 @@ if __name__ == "__main__":
         home=Path(words["--home"]),
         flags={"runtime": words["--runtime"], "image_base": "nanoclaw-agent-test"},
     )
-    policy = replace(RestartPolicy(), delays_seconds=(0.1,))
+    policy = replace(RestartPolicy(), delays_seconds=(0.1,), crashes_until_fatal=1000)
     raise SystemExit(run_host(config, read_service_manager(), policy=policy))

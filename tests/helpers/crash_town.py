@@ -85,6 +85,8 @@ class CrashTown:
         self.town.__enter__()
         self.town.open_channel("telegram")
         self.town.make_owner(f"telegram:{OWNER}")
+        with transaction(self.town.conn):  # cards are for the owner's telephone only
+            self.town.conn.execute("DELETE FROM user_roles WHERE user_id = 'cli:local'")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,6 +94,7 @@ class CrashTown:
 
     def play(self, story: "Story", step: str = "", point: str | None = None) -> Books:
         """What the story has added to the books; at ``point`` somebody dies."""
+        self._settle()
         before = self.books()
         self.played += 1
         scene = Scene(self, self.played, step, point)
@@ -104,7 +107,7 @@ class CrashTown:
                     within=PATIENCE,
                     what=f"{point} is reached",
                 )
-            wait_until(self.is_quiet, within=PATIENCE, what=f"nothing is open: {self.open()}")
+            self._settle()
         finally:
             if point is not None:
                 self.kill.clear(point)
@@ -132,10 +135,13 @@ class CrashTown:
             )
         return found
 
-    def is_quiet(self) -> bool:
-        return not any(self.open())
+    def _settle(self) -> None:
+        try:
+            wait_until(lambda: not any(self._open()), within=PATIENCE)
+        except AssertionError:
+            raise AssertionError(f"still open, by kind: {self._open()}") from None
 
-    def open(self) -> list[int]:
+    def _open(self) -> list[int]:
         """How much of each kind is under way."""
         central = [self.town.conn.execute(query).fetchone()[0] for query in OPEN]
         return [*central, sum(_open_rows(file) for file in self._inboxes())]
@@ -207,6 +213,12 @@ class Scene:
             f"{words!r} in {chat.platform_id}: {self.telegram.texts(chat.platform_id)}",
         )
 
+    def file(self, chat: MessagingGroup) -> Shown:
+        return self._wait(
+            lambda shown: shown.chat == chat.platform_id and bool(shown.part.files),
+            f"a file in {chat.platform_id}",
+        )
+
     def card(self, words: str, chat: str = OWNER_CHAT) -> Shown:
         """The card that was shown to the owner, or in a chat."""
         return self._wait(
@@ -239,6 +251,16 @@ class Scene:
         """Until the query finds something."""
         wait_until(lambda: self.town.rows(query, *values), within=PATIENCE, what=query)
 
+    def wait_for_row(self, agent: AgentGroup, condition: str) -> None:
+        """Until such a row is in the inbox of one of the agent's sessions."""
+        query = f"SELECT id FROM messages_in WHERE {condition}"
+        folder = self.town.host.paths.sessions / agent.id
+        wait_until(
+            lambda: any(_read(file, query) for file in folder.glob("*/in/inbound.db")),
+            within=PATIENCE,
+            what=condition,
+        )
+
     def kill_runner(self, agent: AgentGroup) -> None:
         """As the kernel would; the host is not asked."""
         wait_until(lambda: self._kill_runner(agent), within=PATIENCE, what="its process is there")
@@ -246,13 +268,11 @@ class Scene:
     def _kill_runner(self, agent: AgentGroup) -> int:
         folder = str(self.town.host.paths.sessions / agent.id).encode()
         killed = 0
-        for pid in self.town.host.living():
-            process = Path("/proc") / str(pid)
+        for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if b"process_start.py" in (process / "cmdline").read_bytes() and (
-                    folder in (process / "environ").read_bytes()
-                ):
-                    os.kill(pid, signal.SIGKILL)
+                runs = b"process_start.py" in (process / "cmdline").read_bytes()
+                if runs and folder in (process / "environ").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
                     killed += 1
         return killed
 

@@ -19,6 +19,8 @@ from nanoclaw.routing.pattern.tree import (
 )
 
 MAX_STEPS = 2000
+MAX_PUT = 20_000
+"""Of nodes that are written out: empty ones make no steps, however often they are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class _Builder:
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
+        self._put = 0
 
     def add(self, step: Step) -> int:
         if len(self.steps) >= MAX_STEPS:
@@ -88,6 +91,9 @@ class _Builder:
 
     def put(self, node: Node, after: int) -> int:
         """The step where ``node`` begins when it goes on at ``after``."""
+        self._put += 1
+        if self._put > MAX_PUT:
+            raise BadPattern("the pattern is too large; repeat less")
         match node:
             case OneOf():
                 return self.add(Read(node, after))

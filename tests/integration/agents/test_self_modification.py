@@ -1,6 +1,7 @@
 """Packages and tool servers that agents ask for (H-257 to H-259, W-6, W-59)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from nanoclaw.db.connection import transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.db.effects import Effect
 from nanoclaw.effects.base import Again, Done, Failed, Outcome
+from nanoclaw.effects.decide import LIFETIME
 from nanoclaw.events import BuildImage, ImageBuilt, LinkDown
 from nanoclaw.link import Answer
 from nanoclaw.model import Role, RoleGrant, User
@@ -143,6 +145,19 @@ def test_sweep_that_cannot_build_just_now_is_asked_again(scene: Scene, answers: 
     assert isinstance(scene.carry_out(build), Done)
 
     assert stored(scene) == PackageSet.of(["jq"])
+
+
+def test_build_that_stays_impossible_ends_and_the_agent_is_told(scene: Scene) -> None:
+    scene.sweep.builds = lambda _: ImageBuilt(detail="no engine", passing=True)
+    install(scene, apt=["jq"])
+    build = build_after_approval(scene)
+    yesterday = replace(build, created_at=build.created_at - LIFETIME)
+
+    assert scene.attempt(yesterday) == Failed("no engine")
+
+    (note,) = scene.texts(scene.a)
+    assert "jq" in note
+    assert "no engine" in note
 
 
 def test_two_approvals_at_once_end_with_both_packages_in_one_image(scene: Scene) -> None:

@@ -5,10 +5,9 @@ from helpers.approval_office import Office
 
 from contract.clock import utc_now
 from contract.jsontext import dump
-from nanoclaw.approvals.outcomes import TellAgent
+from nanoclaw.approvals.outcomes import tell_agent
 from nanoclaw.approvals.requests import REJECTED
 from nanoclaw.db import effects
-from nanoclaw.db.approvals import Approval
 from nanoclaw.db.effects import Effect
 from nanoclaw.effects.base import Done, EffectContext, Failed
 
@@ -21,7 +20,10 @@ class NoRequests:
 
 
 def context_of(office: Office) -> EffectContext:
-    return EffectContext(office.conn, office.config, NoRequests(), utc_now(), lambda _, __: None)
+    def nobody(*_: object) -> None:
+        raise AssertionError("nothing is under way")
+
+    return EffectContext(office.conn, office.config, NoRequests(), utc_now(), nobody, nobody)
 
 
 @pytest.fixture
@@ -38,38 +40,26 @@ def refused(office: Office) -> Effect:
 
 def test_telling_twice_is_one_note_of_one_line(office: Office, refused: Effect) -> None:
     for _ in range(2):
-        assert TellAgent()(context_of(office), refused) == Done("the agent was told")
+        assert tell_agent(context_of(office), refused) == Done("the agent was told")
 
     (note,) = office.notes()
     assert "Olga\\nnobody said no" in note
     assert "\n" not in note
 
 
-def test_what_else_ends_with_a_refused_request_is_called(office: Office, refused: Effect) -> None:
-    seen: list[str] = []
-
-    def follow_up(context: EffectContext, approval: Approval) -> None:
-        seen.append(approval.payload)
-
-    TellAgent({"drink_tea": follow_up})(context_of(office), refused)
-    TellAgent({"another_action": follow_up})(context_of(office), refused)
-
-    assert seen == ['{"apt":["jq"]}']
-
-
 def test_request_without_a_session_tells_nobody(office: Office, refused: Effect) -> None:
     office.conn.execute("UPDATE pending_approvals SET session_id = NULL")
 
-    assert TellAgent()(context_of(office), refused) == Done("nobody to tell")
+    assert tell_agent(context_of(office), refused) == Done("nobody to tell")
 
 
 def test_request_that_is_gone_tells_nobody(office: Office, refused: Effect) -> None:
     office.conn.execute("DELETE FROM pending_approvals")
 
-    assert TellAgent()(context_of(office), refused) == Done("the request is gone")
+    assert tell_agent(context_of(office), refused) == Done("the request is gone")
 
 
 def test_unreadable_payload_fails(office: Office, refused: Effect) -> None:
     for payload in ("", "[]", dump([1])):
         broken = replace(refused, payload=payload)
-        assert isinstance(TellAgent()(context_of(office), broken), Failed)
+        assert isinstance(tell_agent(context_of(office), broken), Failed)

@@ -1,6 +1,7 @@
 """Whatever an agent writes: one receipt for each row, and nothing leaves without permission."""
 
 import itertools
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ ROWS = st.builds(
     content=CONTENTS,
     address=ADDRESSES,
     in_reply_to=st.one_of(st.none(), TEXT),
-    deliver_after=st.none(),
+    deliver_after=st.one_of(st.none(), st.datetimes(timezones=st.just(UTC))),
     taint=st.one_of(st.none(), TEXT),
     chain_id=st.none(),
     hop=st.integers(0, 2**50),

@@ -9,8 +9,10 @@ from helpers.delivery_room import DeliveryRoom
 
 from contract.address import Address
 from contract.clock import utc_now
-from contract.content import ChatOut, Option, QuestionCard
+from contract.content import ChatOut, EditOut, Option, QuestionCard
 from contract.inbound.row import NewInbound
+from contract.inbound.writer import open_inbound
+from contract.outbound.writer import open_outbound
 from nanoclaw.approvals import answers
 from nanoclaw.approvals.clicks import Click
 from nanoclaw.bell import DELIVERY, ring
@@ -257,3 +259,38 @@ def test_message_that_is_held_delays_nobody(room: DeliveryRoom) -> None:
     room.spin(lambda: room.stored("out-own chat").state is DeliveryState.SENT)
 
     assert room.stored("out-psst").state is DeliveryState.HELD
+
+
+def test_allowed_message_still_waits_for_its_own_time(room: DeliveryRoom) -> None:
+    room.receive(inbound(taint="web"))
+    tomorrow = utc_now() + timedelta(days=1)
+    row = room.row("out-1", ChatOut(text="good morning"), chat="friends")
+    room.write([replace(row, deliver_after=tomorrow)])
+    room.spin(lambda: pending(room))
+
+    decide(room, "approve")
+    room.spin(lambda: room.stored("out-1").state is DeliveryState.QUEUED)
+
+    waiting = room.stored("out-1")
+    assert abs(waiting.next_attempt_at - tomorrow) < timedelta(seconds=1)
+    assert waiting.expires_at > tomorrow
+    assert all(frame.platform_id != "friends" for frame in room.worker.frames)
+
+
+def test_edit_of_a_held_message_ends_and_delays_nobody(room: DeliveryRoom) -> None:
+    room.receive(inbound(taint="web"))
+    room.claim("in-1")
+    to_friends(room)
+    room.spin(lambda: pending(room))
+    with open_outbound(room.folder.out_dir / "outbound.db") as out:
+        out.complete(["in-1"], utc_now())
+    with open_inbound(room.folder.inbound_db) as writer:
+        writer.mark_failed("in-1")
+
+    edit = EditOut(message_id="out-psst", text="pssst")
+    room.write([room.row("out-edit", edit, chat="friends")])
+    room.say("hello", chat="friends")
+
+    room.spin(lambda: room.stored("out-hello").state is DeliveryState.SENT)
+    assert room.stored("out-edit").state is DeliveryState.FAILED
+    assert "still to allow" in (room.stored("out-edit").last_error or "")

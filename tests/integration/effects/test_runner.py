@@ -10,7 +10,7 @@ from helpers.tasks_room import NOW, TaskRoom
 from helpers.waiting import wait_until
 
 from contract.clock import utc_now
-from contract.errors import SessionFileBusy
+from contract.errors import BadContent, SessionFileBusy, SessionFileCorrupt
 from nanoclaw.db import effects
 from nanoclaw.db.effects import Effect, EffectState, NewEffect
 from nanoclaw.effects.base import Again, Done, EffectContext, Failed, HandlerResult, UnderWay
@@ -237,3 +237,99 @@ def test_deed_that_ends_before_its_handler_returns(room: TaskRoom) -> None:
     room.run({"deed": at_once})
 
     assert room.effect("deed").result == "at once"
+
+
+def test_a_request_that_fails_for_long_holds_up_nobody(room: TaskRoom, deeds: Deeds) -> None:
+    record(room, "hopeless", age_hours="0.2")
+    record(room, "next")
+    room.conn.execute("UPDATE effects SET attempts = 8 WHERE effect_id = 'hopeless'")
+    deeds.answers["hopeless"] = [OSError("no such folder")]
+
+    room.run({"deed": deeds})
+
+    assert deeds.done == ["hopeless", "next"]
+    assert state(room, "hopeless") is EffectState.PENDING
+
+
+def test_an_old_request_that_only_waited_keeps_its_place(room: TaskRoom, deeds: Deeds) -> None:
+    """As after a day without a host."""
+    record(room, "first", age_hours="20")
+    record(room, "second", age_hours="19")
+    deeds.answers["first"] = [Again("busy", 0.1)]
+
+    spin(room, deeds, 3)
+
+    assert deeds.done == ["first", "first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(ZeroDivisionError("oh"), "oh"), (BadContent("half a request"), "half a request")],
+)
+def test_the_agent_learns_of_a_defect(
+    room: TaskRoom, deeds: Deeds, error: Exception, words: str
+) -> None:
+    record(room, "deed")
+    deeds.answers["deed"] = [error]
+
+    room.run({"deed": deeds})
+
+    (note,) = room.notes()
+    assert words in note
+
+
+def test_the_agent_learns_that_a_changed_payload_was_not_carried_out(
+    room: TaskRoom, deeds: Deeds
+) -> None:
+    record(room, "deed", payload_hash=payload_hash("something else"))
+
+    room.run({"deed": deeds})
+
+    (note,) = room.notes()
+    assert "nothing was done" in note
+
+
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        (SessionFileCorrupt("/x", "malformed"), EffectState.FAILED),
+        (ZeroDivisionError("oh"), EffectState.FAILED),
+        (SessionFileBusy("/x", "SQLITE_BUSY"), EffectState.PENDING),
+    ],
+)
+def test_a_later_step_may_fail_like_a_first_one(
+    room: TaskRoom, deeds: Deeds, error: Exception, after: EffectState
+) -> None:
+    """Its error must not end the process, which would repeat it for ever."""
+    record(room, "deed")
+    deeds.answers["deed"] = [UnderWay()]
+    runner = room.runner({"deed": deeds})
+    runner.start()
+
+    def step() -> HandlerResult:
+        raise error
+
+    deeds.contexts[0].go_on("deed", step)
+    runner.close()
+
+    assert state(room, "deed") is after
+
+
+def test_a_later_step_of_an_earlier_attempt_is_not_taken(room: TaskRoom, deeds: Deeds) -> None:
+    record(room, "deed")
+    deeds.answers["deed"] = [UnderWay(), UnderWay()]
+    for _ in range(2):
+        runner = room.runner({"deed": deeds})
+        runner.start()
+        runner.close()
+    taken: list[str] = []
+
+    def step() -> HandlerResult:
+        taken.append("step")
+        return Done("built")
+
+    deeds.contexts[0].go_on("deed", step)
+    assert (taken, state(room, "deed")) == ([], EffectState.RUNNING)
+    deeds.contexts[1].go_on("deed", step)
+
+    assert (taken, state(room, "deed")) == (["step"], EffectState.DONE)

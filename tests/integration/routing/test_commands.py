@@ -8,7 +8,7 @@ from helpers.routing_stage import CHANNEL, CHAT, RouterStage, message
 from contract.clock import utc_now
 from contract.inbound.row import NewInbound
 from contract.inbound.writer import open_inbound
-from nanoclaw.db import container_configs, deliveries, inbound_events
+from nanoclaw.db import container_configs, deliveries, inbound_events, sessions
 from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.events import Outcome
 from nanoclaw.model import DeliverySource, EngageMode, IgnoredMessagePolicy
@@ -110,6 +110,20 @@ def test_several_agents_give_one_answer(stage: RouterStage) -> None:
     assert start.startswith("Hello. Andy and Bea are listening here")
     assert "**Andy**" in status
     assert "**Bea**" in status
+
+
+def test_status_names_no_path_of_the_machine(town: RouterStage) -> None:
+    town.send(message(1))
+    town.settle()
+    error = "its files cannot be prepared: [Errno 13] /home/operator/secret"
+    sessions.record_container_failure(town.conn, town.session().id, error, utc_now())
+
+    town.send(message(2, "/status"))
+    town.settle()
+
+    (text,) = town.said_texts()
+    assert "cannot be started at the moment" in text
+    assert "operator" not in text
 
 
 def test_status_tells_of_work_model_and_tasks(town: RouterStage) -> None:

@@ -198,6 +198,7 @@ def test_bytes_inside_the_message_become_a_file(town: RouterStage) -> None:
     assert read(town, first) == b"pixels"
     assert second.error == "the file's content is damaged"
     assert data not in town.rows_of()[0].content
+    assert town.rows_of()[0].taint == "file,unknown-sender"
     assert leftovers(town) == []
 
 
@@ -285,3 +286,24 @@ def test_files_of_unfinished_events_are_wanted(stage: RouterStage) -> None:
     assert wanted_files(stage.conn) == {held.spool}
     stage.conn.execute("UPDATE inbound_events SET state = 'committed' WHERE event_key = 'key-2'")
     assert wanted_files(stage.conn) == {held.spool, routed.spool}
+
+
+def test_agent_whose_sender_is_allowed_later_gets_the_file_as_well(town: RouterStage) -> None:
+    town.agent("ag-2", "Bea")
+    town.owner()
+    town.member()
+    chat = town.chat("double:both", policy=UnknownSenderPolicy.REQUEST_APPROVAL)
+    town.wire(chat)
+    town.wire(chat, "ag-2")
+    send_files(town, town.spool(b"pixels"), platform_id="double:both")
+    assert read(town, stored(town)[0]) == b"pixels"
+    (waits_for,) = town.conn.execute("SELECT id FROM pending_sender_approvals").fetchone()
+
+    town.member(agent_id="ag-2")
+    inbound_events.release(town.conn, waits_for)
+    town.ring()
+    town.spin(lambda: town.rows_of("ag-2"), "the second agent has it")
+    town.settle()
+
+    assert read(town, stored(town, "ag-2")[0], "ag-2") == b"pixels"
+    assert leftovers(town) == []

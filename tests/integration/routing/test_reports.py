@@ -15,6 +15,7 @@ from nanoclaw.events import (
     Metadata,
     Ok,
     Outcome,
+    Refused,
 )
 from nanoclaw.model import DeliverySource, MessagingGroup, NewDelivery
 
@@ -97,3 +98,17 @@ def test_button_of_an_unknown_card_says_so(stage: RouterStage) -> None:
 
     assert isinstance(result, ActionResult)
     assert result.outcome is ActionOutcome.UNKNOWN
+
+
+def test_report_that_breaks_the_router_is_refused_and_the_next_one_is_heard(
+    stage: RouterStage,
+) -> None:
+    stage.chat()
+    # Stands for whatever nobody has foreseen.
+    stage.conn.execute(
+        "CREATE TRIGGER broken BEFORE UPDATE ON messaging_groups WHEN new.name = 'bad'"
+        " BEGIN SELECT raise(ABORT, 'no'); END"
+    )
+
+    assert isinstance(stage.ask(Metadata(CHAT, "bad")), Refused)
+    assert stage.ask(Metadata(CHAT, "good")) == Ok()

@@ -1,3 +1,5 @@
+from typing import cast
+
 import pytest
 from helpers.routing_stage import CHANNEL, RouterStage, message
 
@@ -5,11 +7,13 @@ from contract.clock import utc_now
 from contract.inbound.writer import open_inbound
 from nanoclaw.db import inbound_events, sessions
 from nanoclaw.db.connection import open_central
-from nanoclaw.events import Committed, Inbound, Outcome
-from nanoclaw.link import Answer
+from nanoclaw.events import Committed, Frame, Inbound, Outcome, Refused
+from nanoclaw.link import Answer, Peer
 from nanoclaw.model import EngageMode
 from nanoclaw.routing.apply import Committer
 from nanoclaw.routing.arrival import Arrival
+from nanoclaw.routing.loop import MAX_QUEUED
+from nanoclaw.sessions import archive
 
 
 @pytest.fixture
@@ -186,3 +190,92 @@ def test_sessions_are_made_only_for_those_who_are_spoken_to(town: RouterStage) -
     town.send(message(1, platform_id="double:elsewhere"))
 
     assert sessions.list_all(town.conn, 10) == []
+
+
+class _CrowdedPeer:
+    """A worker's connection that only keeps the answers."""
+
+    name = CHANNEL
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Frame] = {}
+
+    def answer(self, request_id: int, body: Frame) -> None:
+        self.answers[request_id] = body
+
+
+def test_event_that_found_the_queue_full_is_not_overtaken_by_its_successor(
+    town: RouterStage,
+) -> None:
+    crowded = _CrowdedPeer()
+    peer = cast(Peer, crowded)
+    for number in range(MAX_QUEUED):
+        event = message(number, "x", platform_id="double:nobody", is_mention=False)
+        town.loop.on_request(peer, number, Inbound(event))
+    first, second = Inbound(message(10_001, "first")), Inbound(message(10_002, "second"))
+
+    town.loop.on_request(peer, 10_001, first)
+    town.spin(lambda: len(crowded.answers) > MAX_QUEUED)
+    town.loop.on_request(peer, 10_002, second)
+    town.loop.on_request(peer, 10_003, first)
+    town.loop.on_request(peer, 10_004, second)
+    town.spin(lambda: 10_004 in crowded.answers)
+
+    assert [isinstance(crowded.answers[n], Refused) for n in range(10_001, 10_005)] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    texts = [row.content.split('"')[3] for row in town.rows_of()]
+    assert texts == ["first", "second"]
+
+
+def test_database_that_is_locked_while_rows_are_written_stops_nobody(town: RouterStage) -> None:
+    town.send(message(1))
+    with open_inbound(town.folder(town.session()).inbound_db):
+        town.send(message(2))
+    other = open_central(town.paths.central_db)
+    town.conn.execute("PRAGMA busy_timeout=1")
+    other.execute("BEGIN IMMEDIATE")
+
+    town.loop.replay()
+
+    other.execute("ROLLBACK")
+    other.close()
+    town.settle()
+    assert len(town.rows_of()) == 2
+
+
+def test_damaged_archive_of_a_closed_session_stops_that_session_only(town: RouterStage) -> None:
+    town.send(message(1))
+    session = town.session()
+    folder = town.folder(session)
+    archive.pack(folder.root)
+    archive.remove_folder(folder.root)
+    whole = archive.archive_of(folder.root).read_bytes()
+    archive.archive_of(folder.root).write_bytes(whole[: len(whole) // 2])
+
+    (answer,) = town.send(message(2))
+
+    assert answer == Committed(Outcome.ROUTED)
+    town.spin(lambda: town.session().quarantined_at)
+    assert not folder.root.exists()
+    town.loop.replay()
+
+
+def test_archive_is_unpacked_while_the_router_goes_on(town: RouterStage) -> None:
+    town.agent("ag-2", "Bea")
+    town.wire(town.chat("double:other"), "ag-2")
+    town.send(message(1, "one"))
+    folder = town.folder(town.session())
+    archive.pack(folder.root)
+    archive.remove_folder(folder.root)
+
+    town.loop.on_request(cast(Peer, _CrowdedPeer()), 1, Inbound(message(2, "two")))
+    town.loop.tick()
+    waiting = inbound_events.unrouted(town.conn, 9)
+    town.send(message(3, "three"), message(4, platform_id="double:other"))
+    town.settle()
+
+    assert len(waiting) == 1
+    texts = [row.content.split('"')[3] for row in town.rows_of()]
+    assert texts == ["one", "two", "three"]
+    assert len(town.rows_of("ag-2")) == 1

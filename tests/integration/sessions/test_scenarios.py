@@ -155,8 +155,8 @@ def test_t7_question_is_stored_with_its_options_and_decided_once(conn: sqlite3.C
     stored = questions.get(conn, "q-1")
     assert stored is not None
     assert stored.options_json == options
-    assert questions.decide(conn, "q-1", "telegram:1", NOW)
-    assert not questions.decide(conn, "q-1", "telegram:2", NOW)
+    assert questions.take(conn, "q-1")
+    assert not questions.take(conn, "q-1")
 
 
 OLD_MESSAGES_IN = """

@@ -1,5 +1,6 @@
 """Quiet conversations are closed and packed; what has work to do is not."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,11 +17,11 @@ from contract.inbound.writer import open_inbound
 from nanoclaw.db import container_configs, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
-from nanoclaw.model import Session, SessionStatus
+from nanoclaw.model import NewSession, Session, SessionMode, SessionStatus
 from nanoclaw.reactor import Reactor
 from nanoclaw.sessions.archive import archive_of
 from nanoclaw.sessions.folder import SessionFolder
-from nanoclaw.sweep.closing import Closing
+from nanoclaw.sweep.closing import PER_ROUND, Closing
 from nanoclaw.sweep.offload import Offload
 
 
@@ -91,6 +92,26 @@ def test_live_task_keeps_a_session_open(quiet: Quiet, status: str) -> None:
     assert quiet.closing.close_quiet() == 0
 
 
+def test_sessions_with_tasks_do_not_keep_others_from_being_closed(quiet: Quiet) -> None:
+    conn, first = quiet.closing._conn, quiet.session
+    for number in range(PER_ROUND):
+        name = f"sess-task-{number}"
+        new = NewSession(name, first.agent_group_id, None, None, SessionMode.TASK, name, utc_now())
+        session = sessions.create(conn, new)
+        at = to_text(utc_now() - timedelta(days=60, seconds=-number))
+        conn.execute("UPDATE sessions SET last_active = ? WHERE id = ?", (at, session.id))
+        folder = quiet.folder.root.with_name(name)
+        shutil.copytree(quiet.folder.root, folder)
+        with open_inbound(SessionFolder(folder).inbound_db) as writer:
+            writer.insert_message(NewInbound("task-1", "task", utc_now(), '{"prompt":"x"}'))
+
+    assert quiet.closing.close_quiet() == 0
+    assert quiet.closing.close_quiet() == 1
+    assert quiet.closing.close_quiet() == 0
+
+    assert quiet.reread().status is SessionStatus.CLOSED
+
+
 def test_packed_session_has_its_archive_only(quiet: Quiet) -> None:
     quiet.closing.close_quiet()
 
@@ -99,6 +120,9 @@ def test_packed_session_has_its_archive_only(quiet: Quiet) -> None:
     _run_until(quiet, lambda: not quiet.folder.root.exists())
 
     assert archive_of(quiet.folder.root).exists()
+    _run_until(quiet, lambda: [path.name for path in quiet.folder.root.parent.iterdir()] == [
+        archive_of(quiet.folder.root).name
+    ])  # fmt: skip
 
 
 def test_session_that_is_reopened_while_it_is_packed_keeps_its_folder(quiet: Quiet) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.central import make_home
+from helpers.locked_file import locked_exclusively
 
 from contract.address import Address
 from contract.clock import utc_now
@@ -211,6 +212,17 @@ def test_lock_that_is_held_too_long_stops_its_container(room: Room) -> None:
         assert reason(room.judge(3, clock=110.5)) is StopReason.LOCKED
 
     assert reason(room.judge(4, clock=111.0)) is None
+    assert room.agent.locked_since is None
+
+
+def test_lock_on_its_own_file_hides_an_agent_for_ten_seconds_only(room: Room) -> None:
+    room.write("m1")
+    room.claim("m1")
+    with locked_exclusively(room.folder.out_dir / "outbound.db"):
+        assert reason(room.judge(1, clock=100.0)) is None
+        assert reason(room.judge(2, clock=110.5)) is StopReason.LOCKED
+
+    assert reason(room.judge(3, clock=111.0)) is None
     assert room.agent.locked_since is None
 
 

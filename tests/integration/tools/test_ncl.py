@@ -71,7 +71,7 @@ def test_answer_is_printed_as_a_table(
     status, out, err = finish(process)
 
     assert (status, err) == (0, "")
-    assert out == "id     name\n-----  ----\nag-1\nag-20  Bo\n"
+    assert out == "id     name\n─────  ────\nag-1\nag-20  Bo\n"
     assert session.content(request) == {
         "action": "cli_request",
         "requestId": request.id,
@@ -84,7 +84,7 @@ def test_answer_is_printed_as_a_table(
     assert session.session.status_of(f"cli-resp-{request.id}") is AckStatus.COMPLETED
 
 
-def test_refusal_goes_to_standard_error_with_status_1(
+def test_scenario_64_refusal_goes_to_standard_error_with_status_1(
     session: DeskSession, running: list[subprocess.Popen[bytes]]
 ) -> None:
     process = start(session.paths, running, "users", "list")
@@ -106,6 +106,57 @@ def test_json_shows_the_frame_and_keeps_the_status(
     assert status == 1
     assert json.loads(out) == {"id": session.last.id, **REFUSED}
     assert session.content()["args"] == {}
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("--ids", "ag-1\nag-20\n"), ("--csv", "id,name\nag-1,\nag-20,Bo\n")]
+)
+def test_rows_are_also_printed_for_programs(
+    session: DeskSession, running: list[subprocess.Popen[bytes]], option: str, text: str
+) -> None:
+    process = start(session.paths, running, "groups", "list", option)
+    wait_until(lambda: session.rows, what="the request")
+    session.answer_request(session.last.id, {"id": session.last.id, **ROWS})
+
+    assert finish(process) == (0, text, "")
+    assert session.content()["args"] == {}
+
+
+def test_scenario_64_late_answer_ends_with_status_2(
+    session: DeskSession, running: list[subprocess.Popen[bytes]]
+) -> None:
+    status, out, err = finish(start(session.paths, running, "groups", "list", "--timeout", "0.1"))
+
+    assert (status, out) == (2, "")
+    assert "timed out" in err
+
+
+def test_wrong_line_is_told_in_the_form_that_was_asked_for(
+    session: DeskSession, running: list[subprocess.Popen[bytes]]
+) -> None:
+    said = finish(start(session.paths, running, "groups", "list", "--timeout", "soon"))
+    framed = finish(start(session.paths, running, "groups", "list", "--json", "--offline"))
+
+    assert said[:2] == (2, "")
+    assert said[2].startswith("ncl: --timeout must be a number of seconds")
+    assert framed[0] == 2
+    assert json.loads(framed[1])["error"]["code"] == "invalid-args"
+    assert not session.rows
+
+
+def test_reader_that_goes_away_is_no_trouble(
+    session: DeskSession, running: list[subprocess.Popen[bytes]]
+) -> None:
+    process = start(session.paths, running, "groups", "list")
+    wait_until(lambda: session.rows, what="the request")
+    assert process.stdout is not None
+    process.stdout.close()
+    process.stdout = None
+    session.answer_request(session.last.id, {"id": session.last.id, **ROWS})
+
+    _, err = process.communicate(timeout=60)
+
+    assert (process.returncode, err) == (0, b"")
 
 
 def test_help_and_missing_commands_ask_nobody(
@@ -134,7 +185,9 @@ def test_session_that_is_not_there_is_said_in_words(
     assert err.startswith("ncl: cannot ask the host: ")
 
 
-def test_time_out_leaves_an_acknowledgement_for_the_late_answer(session: DeskSession) -> None:
+def test_scenario_67_time_out_leaves_an_acknowledgement_for_the_late_answer(
+    session: DeskSession,
+) -> None:
     with pytest.raises(TimedOutError, match="timed out"):
         ask_host(session.paths, parse_words(["groups", "list"]), seconds=0.0)
 

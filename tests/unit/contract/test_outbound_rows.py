@@ -82,7 +82,6 @@ def test_columns_that_an_older_file_lacks_take_their_defaults() -> None:
         ("kind", b"x" * 33),
         ("content", None),
         ("content", b""),
-        ("content", b"x" * (MAX_OUTBOUND_BYTES + 1)),
         ("platform_id", 7),
         ("thread_id", b"x" * 2000),
         ("hop", b"1"),
@@ -91,6 +90,13 @@ def test_columns_that_an_older_file_lacks_take_their_defaults() -> None:
 )
 def test_a_message_with_a_wrong_value_is_left_out(column: str, value: object) -> None:
     assert outbound_row({**MESSAGE, column: value}) is None
+
+
+def test_a_message_that_is_too_long_is_known_by_its_empty_content() -> None:
+    row = outbound_row({**MESSAGE, "content": b"x" * (MAX_OUTBOUND_BYTES + 1)})
+
+    assert row is not None
+    assert row.content == ""
 
 
 @pytest.mark.parametrize("value", [5, b"tomorrow", b"\xff"])

@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nanoclaw.admin.dispatch import Dispatcher
 from nanoclaw.admin.frames import (
     BadFrameError,
     Failure,
@@ -14,8 +15,6 @@ from nanoclaw.admin.frames import (
     parse_request,
     parse_response,
 )
-from nanoclaw.admin.overview import Pong
-from nanoclaw.errors import StateError
 
 
 def test_request_survives_the_wire() -> None:
@@ -62,30 +61,49 @@ def test_senseless_answer_is_malformed(line: bytes) -> None:
         parse_response(line)
 
 
-def test_dispatcher_answers_with_plain_values() -> None:
-    dispatcher = Dispatcher({"ping": lambda _: Pong("1.0", 7)})
+@pytest.mark.parametrize("words", [None, (), ("groups", "get", "ag-1-2")])
+def test_n11_words_travel_beside_the_command(words: tuple[str, ...] | None) -> None:
+    request = Request("1", "groups-get-ag-1-2", {}, words)
 
-    answer = dispatcher.handle(Request("9", "ping"))
-
-    assert answer == Success("9", {"version": "1.0", "pid": 7})
+    assert parse_request(dump_request(request)) == request
 
 
-def test_error_of_a_command_is_its_answer_and_nothing_more() -> None:
-    def refuse(_: Request) -> object:
-        raise StateError("the database is busy")
+@pytest.mark.parametrize("words", ["groups", {"a": 1}, ["groups", 1], 5])
+def test_words_of_the_wrong_shape_count_as_absent(words: object) -> None:
+    line = json.dumps({"id": "1", "command": "x", "args": {}, "positionals": words})
 
-    def crash(_: Request) -> object:
-        raise KeyError("x")
+    assert parse_request(line.encode()).positionals is None
 
-    dispatcher = Dispatcher({"refuse": refuse, "crash": crash})
 
-    assert dispatcher.handle(Request("1", "refuse")) == Failure(
-        "1", "handler-error", "the database is busy"
+def test_text_that_utf8_cannot_say_does_no_harm() -> None:
+    line = dump_response(Failure("\ud800", "x", "\udfff"))
+
+    assert line.endswith(b"\n")
+    assert isinstance(parse_response(line), Failure)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+            lambda inner: (
+                st.lists(inner, max_size=4)
+                | st.dictionaries(
+                    st.sampled_from(["id", "command", "args", "positionals", "x"]),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=12,
+        ).map(lambda value: json.dumps(value).encode()),
     )
-    assert dispatcher.handle(Request("1", "crash")) == Failure(
-        "1", "handler-error", "KeyError: 'x'"
-    )
-    unknown = dispatcher.handle(Request("1", "dance" * 100))
-    assert isinstance(unknown, Failure)
-    assert unknown.code == "unknown-command"
-    assert "crash, refuse" in unknown.message
+)
+def test_any_line_is_a_request_or_a_bad_frame(line: bytes) -> None:
+    try:
+        request = parse_request(line)
+    except BadFrameError as error:
+        assert "bad frame" in str(error)
+    else:
+        assert all(isinstance(value, str | bool) for value in request.args.values())

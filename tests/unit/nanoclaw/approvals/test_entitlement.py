@@ -42,22 +42,21 @@ def test_t34_nobody_is_nobody(conn: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user_id", "agent_group_id", "chosen", "counts"),
+    ("user_id", "agent_group_id", "counts"),
     [
-        ("tg:scoped", "ag-1", None, True),
-        ("tg:scoped", "ag-2", None, False),
-        ("tg:scoped", None, None, False),
-        ("tg:scoped", "ag-2", "tg:scoped", True),
-        ("tg:admin", "ag-1", None, True),
-        ("tg:admin", None, None, True),
-        ("tg:owner-1", None, "tg:admin", True),
-        ("tg:nobody", "ag-1", "tg:nobody", False),
-        ("tg:stranger", "ag-1", None, False),
-        ("agent:ag-1", "ag-1", "agent:ag-1", False),
+        ("tg:scoped", "ag-1", True),
+        ("tg:scoped", "ag-2", False),
+        ("tg:scoped", None, False),
+        ("tg:admin", "ag-1", True),
+        ("tg:admin", None, True),
+        ("tg:owner-1", None, True),
+        ("tg:nobody", "ag-1", False),
+        ("tg:stranger", "ag-1", False),
+        ("agent:ag-1", "ag-1", False),
+        ("host", "ag-1", True),
     ],
 )
 def test_w4_who_counts(
-    conn: sqlite3.Connection, user_id: str, agent_group_id: str | None, chosen: str | None,
-    *, counts: bool,
-) -> None:  # fmt: skip
-    assert is_entitled(conn, user_id, agent_group_id, chosen) is counts
+    conn: sqlite3.Connection, user_id: str, agent_group_id: str | None, *, counts: bool
+) -> None:
+    assert is_entitled(conn, user_id, agent_group_id) is counts

@@ -160,8 +160,10 @@ def test_w4_admin_of_another_agent_cannot_decide(conn: sqlite3.Connection, card:
 def test_approver_who_was_asked_and_lost_the_role_does_not_count_any_more(
     conn: sqlite3.Connection, card: str
 ) -> None:
+    add_agent_group(conn, "ag-2")
     approvals.mark_sent(conn, card, "telegram:admin")
     roles.revoke(conn, "telegram:admin", Role.ADMIN, None)
+    add_person(conn, "telegram:admin", Role.ADMIN, "ag-2")
 
     result = requests.answer(conn, click(card, user_id="telegram:admin"), NOW)
 

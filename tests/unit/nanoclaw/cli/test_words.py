@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 
 from nanoclaw.cli.commands import build_parser
-from nanoclaw.cli.ncl import Words, parse_words
 from nanoclaw.cli.render import print_error, render_host_view, render_table, render_value
 from nanoclaw.cli.status import HostView
 from nanoclaw.config import SETTINGS
@@ -20,23 +19,6 @@ HOST = HostStatus(
         ChildStatus("sweep", True, "backoff", reason="exit code 1", next_attempt="later"),
     ),
 )
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["ping"], Words("ping")),
-        (["groups", "config", "get", "ag-1"], Words("groups-config-get-ag-1")),
-        (["groups-list", "--limit", "5"], Words("groups-list", {"limit": "5"})),
-        (["x", "--limit=5", "--empty="], Words("x", {"limit": "5", "empty": ""})),
-        (["x", "--force", "--id", "1"], Words("x", {"force": True, "id": "1"})),
-        (["--json", "x", "-5"], Words("x--5", json=True)),
-        (["x", "--home", "/srv"], Words("x", home=Path("/srv"))),
-        (["--json"], Words(json=True)),
-    ],
-)
-def test_words_of_ncl_become_name_and_flags(words: list[str], expected: Words) -> None:
-    assert parse_words(words) == expected
 
 
 @pytest.mark.parametrize("words", [["--home", "/a", "status"], ["status", "--home", "/a"]])

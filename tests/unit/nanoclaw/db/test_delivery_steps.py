@@ -80,12 +80,14 @@ def test_released_message_takes_its_place_at_the_end_and_only_once(
     first = held(conn)
     second = queue(conn, new_delivery(2))
 
-    assert delivery_steps.release(conn, first.delivery_id, TOMORROW, NOW)
-    assert not delivery_steps.release(conn, first.delivery_id, TOMORROW, NOW)
+    start = NOW + seconds(60)
+    assert delivery_steps.release(conn, first.delivery_id, start, TOMORROW, NOW)
+    assert not delivery_steps.release(conn, first.delivery_id, start, TOMORROW, NOW)
 
     released = stored(conn, first)
     assert released.row_number > second.row_number
     assert (released.state, released.expires_at) == (DeliveryState.QUEUED, TOMORROW)
+    assert released.next_attempt_at == start
 
 
 @pytest.mark.parametrize(

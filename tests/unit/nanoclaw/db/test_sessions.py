@@ -1,10 +1,21 @@
 import sqlite3
+from dataclasses import replace
 
 import pytest
-from helpers.central_rows import NOW, add_session, new_session, reread, seconds, seed
+from helpers.central_rows import (
+    NOW,
+    add_session,
+    new_delivery,
+    new_session,
+    reread,
+    seconds,
+    seed,
+)
 
-from nanoclaw.db import sessions
-from nanoclaw.model import ContainerStart, SessionMode, SessionStatus
+from nanoclaw.db import approvals, deliveries, effects, sessions
+from nanoclaw.db.approvals import Approval, ApprovalStatus
+from nanoclaw.db.effects import NewEffect
+from nanoclaw.model import ContainerStart, DeliveryState, SessionMode, SessionStatus
 
 START = ContainerStart("c0ffee", NOW, "1.0.0")
 TTL = seconds(30)
@@ -252,6 +263,28 @@ def test_session_with_work_or_a_container_is_not_closed(conn: sqlite3.Connection
 
     assert not sessions.close(conn, "sess-1", NOW)
     assert not sessions.close(conn, "sess-2", NOW)
+
+
+@pytest.mark.parametrize("what", ["held message", "open approval", "effect"])
+def test_session_that_something_will_come_back_to_is_not_closed(
+    conn: sqlite3.Connection, what: str
+) -> None:
+    session = seed(conn).session
+    if what == "held message":
+        new = replace(new_delivery(), session_id=session.id, state=DeliveryState.HELD)
+        deliveries.queue(conn, replace(new, waits_for="appr-1"))
+    elif what == "open approval":
+        approval = Approval("appr-1", "r-1", "x", "{}", NOW, status=ApprovalStatus.PENDING)
+        approvals.insert(conn, replace(approval, session_id=session.id))
+    else:
+        effects.record(conn, NewEffect("e-1", "x", "host", "{}", "h", NOW, session_id=session.id))
+
+    assert not sessions.close(conn, session.id, NOW)
+
+    conn.execute("UPDATE deliveries SET state = 'failed'")
+    conn.execute("UPDATE pending_approvals SET status = 'rejected'")
+    conn.execute("UPDATE effects SET state = 'done'")
+    assert sessions.close(conn, session.id, NOW)
 
 
 def test_closed_session_is_not_due_and_not_listed_as_active(conn: sqlite3.Connection) -> None:

@@ -232,6 +232,16 @@ def test_rate_limit_waits_for_the_platform_and_is_no_attempt() -> None:
     assert decision == TryAgain(NOW + timedelta(seconds=10.5), counts=False)
 
 
+@pytest.mark.parametrize("hint", [10**18, 10**30, -5, 0])
+def test_no_hint_of_a_platform_is_beyond_the_calendar(hint: int) -> None:
+    answer = DeliveryFailed(FailureClass.RATE_LIMITED, "slow down", retry_after_ms=hint)
+
+    decision = decide_after_failure(answer, attempts=0, expires_at=LATER, now=NOW)
+
+    assert isinstance(decision, TryAgain)
+    assert NOW <= decision.at <= NOW + timedelta(days=1)
+
+
 def test_retries_go_on_for_a_day() -> None:
     total, attempts = 0, 0
     while total < 24 * 3600:

@@ -82,6 +82,10 @@ SILENT = {"silent": True}
         (facts(wired(), event=event(sender_id="")), Reject(DropReason.NO_SENDER)),
         (facts(wired(), event=event(text="")), Reject(DropReason.EMPTY)),
         (facts(wired(), event=event(channel_type="x")), Reject(DropReason.NO_OPERATOR)),
+        (facts(wired(), event=event(kind="system")), Reject(DropReason.BAD_KIND)),
+        (facts(wired(), event=event(kind="task")), Reject(DropReason.BAD_KIND)),
+        (facts(wired(), event=event(thread_id="x" * 1025)), Reject(DropReason.LONG_ID)),
+        (facts(wired(), event=event(platform_id="\u00e9" * 513)), Reject(DropReason.LONG_ID)),
         (
             facts(wired(), event=event(answer_to=ReplyTarget("x", "y"))),
             Reject(DropReason.NO_OPERATOR),
@@ -112,7 +116,8 @@ SILENT = {"silent": True}
         ),
     ],
     ids=[
-        "no sender", "empty", "foreign address", "foreign answer address", "unknown chat",
+        "no sender", "empty", "foreign address", "kind system", "kind task", "long thread",
+        "long chat", "foreign answer address", "unknown chat",
         "unknown chat, mention", "not wired", "not wired, mention", "denied", "bot mentions us",
         "edited mention", "too many bots",
     ],

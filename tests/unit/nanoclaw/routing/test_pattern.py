@@ -74,6 +74,7 @@ def test_patterns_mean_what_they_mean_in_javascript(pattern: str, text: str, fou
         ("(?<1>a)", "name"),
         (r"\u{110000}", "code point"),
         ("((a{100}){100}){100}", "too large"),
+        ("(?:(?:(?:){1000}){1000}){1000}", "too large"),
         ("(" * 60 + ")" * 60, "nested"),
         ("a" * (MAX_PATTERN + 1), "longer than"),
     ],

@@ -240,6 +240,14 @@ def test_skip_leaves_out_what_is_late(late: timedelta, expected: Successor | Non
     assert decide_skip(facts(replace(ROW, catch_up="skip"), late=late)) == expected
 
 
+def test_a_run_that_is_tried_again_was_not_missed() -> None:
+    """Its row has been moved on; the series still counts from the time that was planned."""
+    row = replace(ROW, catch_up="skip", tries=2, process_after=NOW + timedelta(minutes=14))
+
+    assert decide_skip(facts(row, late=timedelta(minutes=15))) is None
+    assert decide_skip(facts(row, late=timedelta(minutes=25))) is not None
+
+
 def test_a_late_single_task_that_is_to_be_skipped_ends() -> None:
     row = replace(ROW, recurrence=None, catch_up="skip")
 

@@ -36,6 +36,7 @@ from nanoclaw.db import (
     members,
     messaging_groups,
     roles,
+    users,
     wirings,
 )
 from nanoclaw.db.dms import UserDm
@@ -343,6 +344,35 @@ def test_new_agent_asks_for_a_name_in_the_direct_chat(
     assert row.messaging_group_id == town.chat.id
 
 
+def test_second_press_on_new_agent_asks_once(
+    conn: sqlite3.Connection, town: Town, owed: str
+) -> None:
+    answers.answer(conn, click(owed, value(conn, owed, "new_agent")), NOW)
+
+    assert len(said(conn)) == 1
+
+
+def test_new_agent_does_not_get_a_folder_that_is_there(
+    conn: sqlite3.Connection, town: Town, owed: str
+) -> None:
+    """It may have the memory of an agent that is gone."""
+    intercept(conn, replace(typed("Helper"), folders=lambda: ["helper", "Helper-2"]), NOW)
+
+    assert "helper-3" in [group.folder for group in agent_groups.list_all(conn)]
+
+
+def test_decision_at_the_hosts_own_socket_is_nobodys_membership(
+    conn: sqlite3.Connection, town: Town, card: str
+) -> None:
+    [group] = agent_groups.list_all(conn)
+    agent = value(conn, card, f"connect:{group.id}")
+    answers.answer(conn, click(card, agent, "host", chat=""), NOW)
+
+    [wiring] = wirings.of_chat(conn, town.chat.id)
+    assert members.has_row(conn, STRANGER, wiring.agent_group_id)
+    assert users.get(conn, "host") is None
+
+
 def test_name_makes_the_agent_and_connects_the_chat(
     conn: sqlite3.Connection, town: Town, owed: str
 ) -> None:
@@ -376,7 +406,7 @@ def test_only_the_debtor_is_heard_and_only_where_the_name_was_asked(
     assert wirings.of_chat(conn, town.chat.id) == []
 
 
-@pytest.mark.parametrize("text", ["cancel", "  ", "x" * 81, "two\nlines", "?!"])
+@pytest.mark.parametrize("text", ["cancel", "/status", "  ", "x" * 81, "two\nlines", "?!"])
 def test_w39_message_that_is_no_name_ends_the_debt_and_the_card_comes_again(
     conn: sqlite3.Connection, town: Town, owed: str, text: str
 ) -> None:

@@ -160,6 +160,20 @@ def test_second_press_learns_of_the_first(conn: sqlite3.Connection, session: Ses
     assert payload(conn)["selectedOption"] == "y"
 
 
+def test_an_id_that_is_used_again_is_another_question(
+    conn: sqlite3.Connection, session: Session
+) -> None:
+    """The agent chooses ids; an answer must not be taken for the one before."""
+    for row_id, value in (("msg-1", "0"), ("msg-2", "1")):
+        assert questions.record(conn, session, out_row(row_id), CARD, NOW)
+        result = answers.answer(conn, click("msg-1", value, STRANGER, chat=PLACE), NOW)
+        assert result.outcome is ActionOutcome.ACCEPTED
+
+    found = effects.due(conn, NOW + timedelta(days=9), 10)
+    chosen = [parse_object(item.payload, max_bytes=10_000)["selectedOption"] for item in found]
+    assert chosen == ["y", "n"]
+
+
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [
@@ -356,7 +370,10 @@ def card(conn: sqlite3.Connection, town: Town) -> str:
     new = NewCopy(copy_id, request_id, "sender", OWNER, place, NOW)
     card_copies.insert(conn, new, NOW)
     new_one = new_delivery(session_id=None)
-    host = replace(new_one, delivery_id=copy_id, message_out_id=copy_id, source=DeliverySource.HOST)
+    host = replace(
+        new_one, delivery_id=copy_id, message_out_id=copy_id, source=DeliverySource.HOST,
+        platform_id=place.platform_id,
+    )  # fmt: skip
     queue_delivery(conn, host)
     deliveries.mark_sent(conn, copy_id, ["p-card"], NOW)
     senders.CARDS.mark_sent(conn, request_id, OWNER, NOW)
@@ -374,6 +391,28 @@ def test_typed_answer_decides_the_only_card_of_the_person(
     assert released(conn) == ["e-1"]
     [copy] = card_copies.of_card(conn, card)
     assert copy.state is card_copies.CopyState.CLOSING
+
+
+def agent_speaks(conn: sqlite3.Connection, session: Session) -> None:
+    """As in a chat where the owner also talks to an agent."""
+    new = replace(
+        new_delivery(), delivery_id=f"{session.id}/later", message_out_id="later",
+        platform_id="platform-mg-dm",
+    )  # fmt: skip
+    queue_delivery(conn, new)
+    deliveries.mark_sent(conn, new.delivery_id, ["p-later"], NOW)
+
+
+@pytest.mark.parametrize("text", ["1", "allow"])
+def test_number_after_words_of_an_agent_is_meant_for_the_agent(
+    conn: sqlite3.Connection, session: Session, card: str, text: str
+) -> None:
+    agent_speaks(conn, session)
+
+    assert intercept(conn, typed(text), NOW) is None
+    assert released(conn) == []
+
+    assert intercept(conn, typed(text, quotes="p-card"), NOW) == Intercepted("answer")
 
 
 def test_typed_answer_of_somebody_else_in_that_chat_is_an_ordinary_message(

@@ -1,0 +1,1 @@
+"""One module per kind of thing that ``ncl`` shows and changes; ``table`` lists them all."""
