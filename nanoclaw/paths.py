@@ -53,6 +53,11 @@ class HostPaths:
         return self.data / "v2-sessions"
 
     @property
+    def audit(self) -> Path:
+        """Files that old rows of the audit trail were moved to."""
+        return self.data / "audit"
+
+    @property
     def groups(self) -> Path:
         return self.home / "groups"
 

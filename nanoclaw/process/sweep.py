@@ -59,7 +59,7 @@ def run(context: ChildContext) -> None:
     bell.start(config)
     loop.start()
     Closing(reactor, conn, paths, offload).start()
-    Retention(reactor, conn).start()
+    Retention(reactor, conn, paths.audit).start()
     context.ready()
     try:
         reactor.run()

@@ -118,7 +118,8 @@ class RouterLoop(QuietHandler):
 
     def start(self) -> None:
         """After the replay: what was decided while nobody routed, and old files and events."""
-        ring(self._paths, SWEEP)  # what was marked as routed just before a crash has woken nobody
+        for bell in (SWEEP, DELIVERY):  # what was committed just before a crash has woken nobody
+            ring(self._paths, bell)
         self.look()
         self._housekeeping()
 

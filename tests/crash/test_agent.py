@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.agent import CHAT, AgentHome
 from helpers.kill_points import KillFolder, find_kill_points
-from helpers.messages_api.answers import Reply, answer, to, use
+from helpers.messages_api.answers import Reply, answer, refusal, summary, to, use
 from helpers.messages_api.server import MessagesApi, Request
 from helpers.waiting import wait_until
 
@@ -26,10 +26,18 @@ POINTS = (
     "runner.tool_committed",
     "runner.turn_done",
     "runner.answered",
+    "vault.recovered",
     "vault.door_opened",
     "vault.reserved",
     "vault.settled",
 )
+FORGETTING = (
+    ("/compact", "compacted", "runner.conversation_archived"),
+    ("/compact", "compacted", "runner.conversation_compaction"),
+    ("/compact", "compacted", "runner.conversation_compacted"),
+    ("forbidden", "declined", "runner.conversation_retract"),
+)
+"""What is said, what the answer to it contains, and a step on the way there."""
 VICTIMS = ("vault", "sweep", "delivery", "supervisor")
 
 
@@ -99,8 +107,38 @@ def test_an_agent_that_dies_at_a_step_loses_and_repeats_nothing(
     assert_balanced(home, 2)
 
 
+def forgetful(request: Request) -> Reply:
+    """Answers the last question; anything else is the wish for a summary."""
+    last = str(request.messages[-1]["content"])
+    if "forbidden" in last:
+        return refusal()
+    for number in (1, 2):
+        if f"question-{number}" in last:
+            return to(CHAT, f"answer-{number}")
+    return summary("They have talked.")
+
+
+@pytest.mark.parametrize(("said", "told", "point"), FORGETTING)
+def test_an_agent_that_dies_while_it_forgets_answers_once_and_goes_on(
+    home: AgentHome, kill: KillFolder, said: str, told: str, point: str
+) -> None:
+    home.api.respond(forgetful)
+    home.start()
+    home.terminal.send("question-1")
+    home.wait(lambda: "answer-1" in home.said, "the first answer is there", within=60)
+    kill.arm(point, "self")
+
+    home.terminal.send(said)
+    home.wait(lambda: any(told in text for text in home.said), f"{told} is said", within=60)
+    home.terminal.send("question-2")
+
+    assert_balanced(home, 2)
+    assert kill.was_reached(point)
+    assert sum(told in text for text in home.said) == 1, home.said
+
+
 def test_the_steps_of_this_way_exist() -> None:
-    assert set(POINTS) <= set(find_kill_points())
+    assert {*POINTS, *(point for _, _, point in FORGETTING)} <= set(find_kill_points())
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

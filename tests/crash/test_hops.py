@@ -7,25 +7,11 @@ one process killed at one named point, and wants every message answered exactly 
 from collections.abc import Iterator
 
 import pytest
-from helpers.kill_points import KillFolder, find_kill_points
+from helpers.kill_points import NOT_A_HOP, KillFolder, find_kill_points
 from helpers.stage import Stage
 from helpers.waiting import wait_until
 
-NOT_ON_THIS_WAY = (
-    "ncl.",
-    "vault.",
-    "sweep.door_opened",
-    "runner.conversation_",
-    "runner.tool_committed",
-    "runner.file_copied",
-    "runner.said",
-    "runner.nudged",
-    "runner.gated",
-    "runner.commanded",
-)
-"""Steps of an agent with a model, its tools and commands; ``test_agent`` and tests/integration
-kill there."""
-POINTS = tuple(point for point in find_kill_points() if not point.startswith(NOT_ON_THIS_WAY))
+POINTS = tuple(point for point in find_kill_points() if not point.startswith(NOT_A_HOP))
 VICTIMS = ("router", "delivery", "sweep", "admin", "channel:cli", "forkserver", "supervisor",
            "runner")  # fmt: skip
 HOPS = tuple(

@@ -5,16 +5,28 @@ kill point on its way, where the process that gets there dies. Both times the sa
 the chats and in the books, so that nothing was lost and nothing was done twice.
 """
 
+import os
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
-from helpers.crash_town import CrashTown, Scene, Story
-from helpers.kill_points import find_kill_points
+from helpers.central import make_home
+from helpers.crash_town import CRASH_HOST, CrashTown, Scene, Story
+from helpers.earlier import EARLY, table, unpack
+from helpers.host import ROOT, Host
+from helpers.kill_points import KillFolder, find_kill_points
 
 from contract.clock import to_text, utc_now
+from nanoclaw import audit
+from nanoclaw.audit import AuditEntry
+from nanoclaw.audit_archive import verify_archives
 from nanoclaw.channels.spool import store_inbound
 from nanoclaw.db import container_configs, destinations
 from nanoclaw.db.connection import transaction
@@ -88,8 +100,9 @@ def request_expires(scene: Scene) -> None:
     )
     family = scene.chat(pip)
     scene.say(family, "grow")
-    card = scene.card(scene.called("Researcher"))
+    scene.card(scene.called("Researcher"))
     scene.hear(family, "asked")
+    scene.wait(SHOWN)
 
     scene.step("late")
     scene.change(
@@ -97,7 +110,8 @@ def request_expires(scene: Scene) -> None:
     )
 
     scene.hear(family, "a pity")
-    scene.wait("SELECT * FROM card_copies WHERE platform_id = ? AND state = 'closed'", card.chat)
+    # After a crash the desk would wait for the answer that its predecessor has asked for.
+    scene.change("UPDATE card_copies SET look_at = ? WHERE state = 'closing'", LONG_AGO)
 
 
 def request_expires_where_cards_stay(scene: Scene) -> None:
@@ -453,3 +467,63 @@ def test_host_that_dies_at_a_step_of_its_policies_loses_and_repeats_nothing(
     assert killed - calm == Counter(), "this is there too often"
     assert calm - killed == Counter(), "this is missing"
     town.assert_chain_is_whole()
+
+
+# --- where no town is needed ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["audit.archive_written", "audit.archived"])
+def test_archiver_of_the_audit_trail_that_dies_leaves_a_whole_chain(
+    tmp_path: Path, point: str
+) -> None:
+    config, conn = make_home(tmp_path)
+    with closing(conn):
+        for number in range(3):
+            audit.record(conn, AuditEntry("test.done", "host", f"row {number}", {}), utc_now())
+        before = audit.verify(conn).rows
+
+        assert _archive(config.home, tmp_path, point) == -signal.SIGKILL
+        assert _archive(config.home, tmp_path) == 0
+        audit.record(conn, AuditEntry("test.done", "host", "row 3", {}), utc_now())
+
+        archived = verify_archives(conn, config.home / "data" / "audit")
+        left = audit.verify(conn)
+    assert (archived.rows, archived.first_bad) == (before, None)
+    assert (left.rows, left.first_bad) == (1, None)
+
+
+def _archive(home: Path, folder: Path, point: str | None = None) -> int:
+    kill = KillFolder(folder / "kill")
+    kill.path.mkdir(exist_ok=True)
+    if point is not None:
+        kill.arm(point, "self")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    environment["NANOCLAW_KILL_DIR"] = str(kill.path)
+    command = [sys.executable, "-m", "helpers.crash_archive", str(home)]
+    return subprocess.run(command, env=environment, cwd=ROOT, check=False, timeout=60).returncode
+
+
+@pytest.mark.parametrize(
+    "point", ["preflight.earlier_moved", "preflight.session_built", "preflight.session_converted"]
+)
+def test_host_that_dies_while_it_takes_over_an_earlier_home_keeps_every_message(
+    tmp_path: Path, point: str
+) -> None:
+    paths = unpack(EARLY, tmp_path)
+    before = {file.parent.name: _numbers(file) for file in paths.sessions.glob("*/*/inbound.db")}
+    kill = KillFolder(tmp_path / "kill")
+    kill.path.mkdir()
+    kill.arm(point, "self")
+
+    with Host(paths.home, command=CRASH_HOST, environment={"NANOCLAW_KILL_DIR": str(kill.path)}):
+        assert kill.was_reached(point)
+
+    assert before
+    for session_id, numbers in before.items():
+        [file] = paths.sessions.glob(f"*/{session_id}/in/inbound.db")
+        assert {key: number for key, number in _numbers(file).items() if key in numbers} == numbers
+
+
+def _numbers(database: Path) -> dict[str, int]:
+    """Ids are unique in the file, and so are its numbers."""
+    return {str(row["id"]): int(str(row["seq"])) for row in table(database, "messages_in")}

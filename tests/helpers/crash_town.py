@@ -30,6 +30,7 @@ from nanoclaw.model import AgentGroup, MessagingGroup, UnknownSenderPolicy
 OWNER = "owner"
 OWNER_CHAT = "dm-owner"
 PATIENCE = 30.0
+CRASH_HOST = (sys.executable, "-m", "helpers.crash_host", "--runtime", "process")
 MARKS = (
     ("event", "SELECT state, outcome, waits_for IS NOT NULL, released FROM inbound_events"),
     ("delivery", "SELECT source, kind, state, failure, projected, told FROM deliveries"),
@@ -80,7 +81,7 @@ class CrashTown:
         self.town = Town(
             self.folder / "home",
             environment={"NANOCLAW_KILL_DIR": str(self.kill.path)},
-            command=(sys.executable, "-m", "helpers.crash_host", "--runtime", "process"),
+            command=CRASH_HOST,
         )
         self.town.__enter__()
         self.town.open_channel("telegram")

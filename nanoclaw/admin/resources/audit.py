@@ -4,7 +4,6 @@ The chain may be long, so it is walked in steps between which the process answer
 """
 
 import sqlite3
-from pathlib import Path
 
 from nanoclaw.admin.arguments import Arguments
 from nanoclaw.admin.context import CommandContext, Finish, Later, Services
@@ -78,7 +77,7 @@ class _Walk:
         self._good = 0
 
     def begin(self) -> None:
-        archived = verify_archives(self._conn, audit_folder(self._paths))
+        archived = verify_archives(self._conn, self._paths.audit)
         self._good = archived.rows
         if archived.first_bad is not None:
             self._end(archived.first_bad)
@@ -112,11 +111,6 @@ class _Walk:
                 f"{self._good} rows before it are good. Compare with a backup"
             )
         )
-
-
-def audit_folder(paths: HostPaths) -> Path:
-    """Where archived rows lie."""
-    return paths.data / "audit"
 
 
 RESOURCE = ResourceSpec(

@@ -10,11 +10,15 @@ from helpers.central import make_home
 from helpers.tasks_room import NOW
 
 from contract.clock import to_text
+from nanoclaw import audit
+from nanoclaw.audit import AuditEntry
+from nanoclaw.audit_archive import verify_archives
 from nanoclaw.db import dropped, effects, tasks
+from nanoclaw.db.connection import transaction
 from nanoclaw.db.dropped import DroppedMessage
 from nanoclaw.db.effects import NewEffect
 from nanoclaw.db.tasks import RunStatus, TaskRun
-from nanoclaw.sweep.retention import KEPT, forget_some
+from nanoclaw.sweep.retention import KEPT, forget_some, move_audit
 
 OLD = NOW - timedelta(days=400)
 
@@ -89,3 +93,29 @@ def test_every_table_is_named_once() -> None:
     tables = [kept.table for kept in KEPT]
 
     assert sorted(set(tables)) == sorted(tables)
+
+
+def test_audit_rows_of_last_year_move_into_a_file_and_the_chain_holds(
+    conn: sqlite3.Connection, tmp_path: Path
+) -> None:
+    first = audit.verify(conn).rows
+    with transaction(conn):
+        audit.record(conn, AuditEntry("test.new", "host", "x", {}), NOW)
+    later = NOW + timedelta(days=800)
+
+    assert move_audit(conn, tmp_path / "audit", later)
+    assert not move_audit(conn, tmp_path / "audit", later)
+
+    assert audit.verify(conn).rows == 0
+    archived = verify_archives(conn, tmp_path / "audit")
+    assert archived.first_bad is None
+    assert archived.rows == first + 1
+
+
+def test_broken_audit_chain_stays_where_it_is(conn: sqlite3.Connection, tmp_path: Path) -> None:
+    conn.execute("DROP TRIGGER audit_no_change")
+    conn.execute("UPDATE audit SET subject = 'somebody else'")
+
+    assert not move_audit(conn, tmp_path / "audit", NOW + timedelta(days=800))
+
+    assert audit.verify(conn).first_bad == 1

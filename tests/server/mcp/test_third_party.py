@@ -30,6 +30,10 @@ class NoMark:
 
     async def ended(self) -> None: ...
 
+    @property
+    def open_questions(self) -> bool:
+        return False
+
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
