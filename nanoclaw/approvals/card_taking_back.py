@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from contract.address import Address
 from contract.clock import utc_now
-from contract.content import ChatOut, dump
 from contract.killpoint import reached
 from nanoclaw.approvals.decide import (
     CLOSING_GIVEN_UP_AFTER,
@@ -28,13 +28,12 @@ from nanoclaw.db.connection import transaction
 from nanoclaw.effects.base import Requests
 from nanoclaw.events import DeadlinePassed, LinkDown, Ok, ResolveCard
 from nanoclaw.link import Answer
-from nanoclaw.model import DeliverySource, NewDelivery
+from nanoclaw.sessions.host_text import HostText, queue_text
 
 COPIES_PER_LOOK = 32
 RESOLVE_SECONDS = 30.0
 WAIT_SECONDS = (0.2, 30.0)
 """Shortest and longest delay between looks at a card that is still on its way."""
-TEXT_LIFETIME = timedelta(hours=24)
 
 log = logging.getLogger(__name__)
 
@@ -108,26 +107,13 @@ class TakingBack:
 
     def _say(self, copy: CardCopy, now: datetime) -> None:
         """In words, through the ordinary way out; with it the copy is done."""
-        text_id = f"{copy.copy_id}/closed"
+        address = Address(copy.place.instance, copy.place.platform_id)
+        said = HostText(f"{copy.copy_id}/closed", copy.closing_text or "", address)
         with transaction(self._conn):
             card_copies.set_state(
                 self._conn, copy.copy_id, CopyState.CLOSING, CopyState.CLOSED, now
             )
-            deliveries.queue(
-                self._conn,
-                NewDelivery(
-                    delivery_id=text_id,
-                    message_out_id=text_id,
-                    instance=copy.place.instance,
-                    platform_id=copy.place.platform_id,
-                    kind="chat",
-                    content=dump(ChatOut(text=copy.closing_text or "")),
-                    source=DeliverySource.HOST,
-                    created_at=now,
-                    next_attempt_at=now,
-                    expires_at=now + TEXT_LIFETIME,
-                ),
-            )
+            queue_text(self._conn, said, now)
         reached("desk.outcome_said")
         self._on_queued()
 

@@ -64,7 +64,7 @@ def request(conn: sqlite3.Connection, chat: UnknownChat, now: datetime) -> str |
     """
     group = chat.messaging_group
     found = requests.get(conn, group.id)
-    if found is not None and not _is_over(found, now):
+    if found is not None and not closing.is_over(found.expires_at, now):
         return group.id
     if found is not None:
         _end(conn, found, TOO_LATE, now)
@@ -102,7 +102,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
     if row is None or row.card_id != click.card_id:
         return None
     card = OpenCard(row.card_id, row.title)
-    if _is_over(row, now):
+    if closing.is_over(row.expires_at, now):
         return _end(conn, row, TOO_LATE, now)
     chosen = _chosen(conn, row, click.value)
     agent_group_id = _target(chosen)
@@ -137,10 +137,7 @@ def _carry_out(
             ask_again(conn, older)
     else:
         _refuse(conn, row, click.user_id, now)
-    result = closed.decided(conn, card, chosen, click.user_id, now)
-    text = closing.outcome_text(row.title, result.chosen_label, result.chosen_by, now)
-    closing.close_card(conn, row.card_id, text, now, click)
-    return result
+    return closing.decide(conn, card, chosen, click, now)
 
 
 def ask_again(conn: sqlite3.Connection, row: ChatRequest) -> None:
@@ -224,9 +221,8 @@ def _end(conn: sqlite3.Connection, row: ChatRequest, reason: str, now: datetime)
     """Over without a decision: forgets what was held, and takes the card back."""
     requests.take(conn, row.messaging_group_id)
     inbound_events.drop_held(conn, row.messaging_group_id)
-    closing.close_card(conn, row.card_id, f"{row.title}: this question is closed", now)
     audit(conn, row, Step("chat.expired", "host", reason), now)
-    return closed.expired(conn, OpenCard(row.card_id, row.title), now)
+    return closing.end(conn, OpenCard(row.card_id, row.title), now)
 
 
 def _card(conn: sqlite3.Connection, row: ChatRequest) -> CardToSend:
@@ -295,7 +291,3 @@ def _target(chosen: Option | None) -> str | None:
 
 def _next_id(row: ChatRequest) -> str:
     return f"{row.messaging_group_id}{CARD_MARK}{new_id('c').rpartition('-')[2]}"
-
-
-def _is_over(row: ChatRequest, now: datetime) -> bool:
-    return row.expires_at is not None and row.expires_at <= now

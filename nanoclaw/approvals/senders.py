@@ -62,7 +62,7 @@ def request(conn: sqlite3.Connection, sender: UnknownSender, now: datetime) -> s
     """
     chat, agent = sender.messaging_group, sender.agent_group
     found = requests.find(conn, chat.id, sender.user_id)
-    if found is not None and not _is_over(found, now):
+    if found is not None and not closing.is_over(found.expires_at, now):
         return found.id
     if found is not None:
         _end(conn, found, TOO_LATE, now)
@@ -97,7 +97,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
     if row is None:
         return None
     card = OpenCard(row.id, row.title)
-    if _is_over(row, now):
+    if closing.is_over(row.expires_at, now):
         return _end(conn, row, TOO_LATE, now)
     if not is_entitled(conn, click.user_id, row.agent_group_id):
         log.warning("click of somebody not entitled", extra={"reason": click.user_id})
@@ -109,10 +109,7 @@ def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResul
         _admit(conn, row, click.user_id, now)
     else:
         _refuse(conn, row, click.user_id, now)
-    result = closed.decided(conn, card, chosen, click.user_id, now)
-    text = closing.outcome_text(row.title, result.chosen_label, result.chosen_by, now)
-    closing.close_card(conn, row.id, text, now, click)
-    return result
+    return closing.decide(conn, card, chosen, click, now)
 
 
 def _admit(conn: sqlite3.Connection, row: SenderRequest, by: str, now: datetime) -> None:
@@ -179,9 +176,8 @@ def _end(conn: sqlite3.Connection, row: SenderRequest, reason: str, now: datetim
     """Over without a decision: forgets what was held, and takes the card back."""
     requests.take(conn, row.id)
     inbound_events.drop_held(conn, row.id)
-    closing.close_card(conn, row.id, f"{row.title}: this question is closed", now)
     _audit(conn, row, _Step("sender.expired", "host", reason), now)
-    return closed.expired(conn, OpenCard(row.id, row.title), now)
+    return closing.end(conn, OpenCard(row.id, row.title), now)
 
 
 def _card(conn: sqlite3.Connection, row: SenderRequest) -> CardToSend:
@@ -203,10 +199,6 @@ def _question(sender: UnknownSender) -> str:
     place = code(chat.name, MAX_NAME) if chat.name else f"a {chat.channel_type} channel"
     user, agent = code(sender.user_id, MAX_NAME), code(sender.agent_group.name, MAX_NAME)
     return f"{name}({user}) wrote to {agent} in {place}. May they talk to this agent?"
-
-
-def _is_over(row: SenderRequest, now: datetime) -> bool:
-    return row.expires_at is not None and row.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.rows import changed, one, time_of
+from nanoclaw.db.rows import changed, number, one, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ def get(conn: sqlite3.Connection, effect_id: str) -> Passage | None:
 
 def count_since(conn: sqlite3.Connection, pair: Pair, since: datetime) -> int:
     """How many messages have passed between the two."""
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT count(*) FROM agent_traffic INDEXED BY agent_traffic_pair"
         " WHERE first_id = ? AND second_id = ? AND at > ? AND refused IS NULL",
         (pair.first_id, pair.second_id, to_text(since)),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def forget_before(conn: sqlite3.Connection, before: datetime, limit: int) -> int:
@@ -166,10 +166,9 @@ def find_created(conn: sqlite3.Connection, effect_id: str) -> CreatedAgent | Non
 
 def count_created_by(conn: sqlite3.Connection, agent_group_id: str) -> int:
     """Of those that still exist."""
-    row = conn.execute(
-        "SELECT count(*) FROM created_agents WHERE created_by = ?", (agent_group_id,)
-    ).fetchone()
-    return int(row[0])
+    return number(
+        conn, "SELECT count(*) FROM created_agents WHERE created_by = ?", (agent_group_id,)
+    )
 
 
 def _passage_of(row: sqlite3.Row) -> Passage:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from contract.clock import parse_text, to_text
 from nanoclaw.db.questions import CardState
-from nanoclaw.db.rows import changed, many, one, text_of, time_of, word_of
+from nanoclaw.db.rows import changed, many, moment, number, one, text_of, time_of, word_of
 
 
 class ApprovalStatus(StrEnum):
@@ -108,12 +108,12 @@ def find_request(conn: sqlite3.Connection, request_id: str) -> Approval | None:
 
 
 def count_pending(conn: sqlite3.Connection, agent_group_id: str) -> int:
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT count(*) FROM pending_approvals INDEXED BY pending_approvals_group"
         " WHERE agent_group_id = ? AND status = 'pending'",
         (agent_group_id,),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def with_new_card(conn: sqlite3.Connection, limit: int) -> list[Approval]:
@@ -183,14 +183,15 @@ def decide(
 
 def expire(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Approval]:
     """Some of those that are too old now; each is returned once."""
-    rows = conn.execute(
+    return many(
+        conn,
+        approval_of,
         "UPDATE pending_approvals SET status = 'expired', card_state = 'expired', decided_at = ?1"
         " WHERE approval_id IN (SELECT approval_id FROM pending_approvals"
         " INDEXED BY pending_approvals_expiry WHERE status = 'pending' AND expires_at <= ?1"
         " ORDER BY expires_at LIMIT ?2) RETURNING *",
         (to_text(now), limit),
-    ).fetchall()
-    return [approval_of(row) for row in rows]
+    )
 
 
 def let_unbound_expire(conn: sqlite3.Connection, now: datetime) -> int:
@@ -204,11 +205,11 @@ def let_unbound_expire(conn: sqlite3.Connection, now: datetime) -> int:
 
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(expires_at) FROM pending_approvals INDEXED BY pending_approvals_expiry"
-        " WHERE status = 'pending'"
-    ).fetchone()
-    return parse_text(row[0])
+        " WHERE status = 'pending'",
+    )
 
 
 def prune(conn: sqlite3.Connection, before: datetime, limit: int) -> int:

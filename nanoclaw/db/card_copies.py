@@ -12,8 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, exists, many, one, time_of
+from contract.clock import to_text
+from nanoclaw.db.rows import changed, exists, many, moment, one, time_of
 from nanoclaw.model import DeliveryState
 
 
@@ -171,12 +171,12 @@ def due(conn: sqlite3.Connection, state: CopyState, now: datetime, limit: int) -
 
 
 def next_look(conn: sqlite3.Connection, state: CopyState) -> datetime | None:
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(look_at) FROM card_copies INDEXED BY card_copies_open"
         " WHERE state <> 'closed' AND state = ?",
         (state,),
-    ).fetchone()
-    return parse_text(row[0])
+    )
 
 
 def set_state(

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from contract.clock import parse_text, to_text
 from nanoclaw.db.questions import CardState
-from nanoclaw.db.rows import changed, many, one, text_of, time_of
+from nanoclaw.db.rows import changed, many, moment, number, one, text_of, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,7 @@ def list_all(conn: sqlite3.Connection) -> list[ChatRequest]:
 
 
 def count(conn: sqlite3.Connection) -> int:
-    row = conn.execute("SELECT count(*) FROM pending_channel_approvals").fetchone()
-    return int(row[0])
+    return number(conn, "SELECT count(*) FROM pending_channel_approvals")
 
 
 def with_new_card(conn: sqlite3.Connection, limit: int) -> list[ChatRequest]:
@@ -184,11 +183,11 @@ def owing_since(conn: sqlite3.Connection, moment: datetime) -> list[ChatRequest]
 
 def first_owed(conn: sqlite3.Connection) -> datetime | None:
     """When the oldest name that is still owed was asked for."""
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(name_asked_at) FROM pending_channel_approvals"
-        " INDEXED BY pending_channel_approvals_name WHERE name_asked_of IS NOT NULL"
-    ).fetchone()
-    return parse_text(row[0])
+        " INDEXED BY pending_channel_approvals_name WHERE name_asked_of IS NOT NULL",
+    )
 
 
 def forget_name(conn: sqlite3.Connection, user_id: str) -> None:
@@ -212,17 +211,17 @@ def take(conn: sqlite3.Connection, messaging_group_id: str) -> bool:
 
 def expire(conn: sqlite3.Connection, now: datetime, limit: int = 50) -> list[ChatRequest]:
     """Takes out some that are too old now; the next message asks again."""
-    rows = conn.execute(
+    return many(
+        conn,
+        _request_of,
         "DELETE FROM pending_channel_approvals WHERE rowid IN (SELECT rowid"
         " FROM pending_channel_approvals WHERE expires_at <= ? LIMIT ?) RETURNING *",
         (to_text(now), limit),
-    ).fetchall()
-    return [_request_of(row) for row in rows]
+    )
 
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
-    row = conn.execute("SELECT min(expires_at) FROM pending_channel_approvals").fetchone()
-    return parse_text(row[0])
+    return moment(conn, "SELECT min(expires_at) FROM pending_channel_approvals")
 
 
 def _request_of(row: sqlite3.Row) -> ChatRequest:

@@ -13,9 +13,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from contract.clock import parse_text, to_text
+from contract.clock import to_text
 from nanoclaw.capabilities import UncertainPolicy
-from nanoclaw.db.rows import changed, exists, id_list, many, one, time_of
+from nanoclaw.db.rows import changed, exists, id_list, many, moment, one, time_of
 from nanoclaw.db.sessions import session_of
 from nanoclaw.events import SpoolFile
 from nanoclaw.model import (
@@ -155,13 +155,13 @@ def open_in_lane(
 
 def next_scheduled(conn: sqlite3.Connection, now: datetime) -> datetime | None:
     """When the next message becomes due whose agent wanted it to be sent later."""
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT next_attempt_at FROM deliveries INDEXED BY deliveries_due"
         " WHERE state = 'queued' AND next_attempt_at > ? AND last_error IS NULL"
         " ORDER BY next_attempt_at LIMIT 1",
         (to_text(now),),
-    ).fetchone()
-    return None if row is None else parse_text(row[0])
+    )
 
 
 def expired(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Delivery]:

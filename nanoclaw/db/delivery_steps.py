@@ -11,7 +11,7 @@ from datetime import datetime
 
 from contract.clock import to_text
 from nanoclaw.db.deliveries import Failure, delivery_of
-from nanoclaw.db.rows import changed, exists, id_list, many
+from nanoclaw.db.rows import changed, exists, id_list, many, number
 from nanoclaw.events import SpoolFile
 from nanoclaw.model import Delivery
 
@@ -44,12 +44,12 @@ def wanting_files(conn: sqlite3.Connection, limit: int) -> list[Delivery]:
 
 def spooled_bytes(conn: sqlite3.Connection, session_id: str) -> int:
     """What a session's waiting messages take up in the spool folders of channels."""
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT total(files_bytes) FROM deliveries INDEXED BY deliveries_spooled"
         " WHERE session_id = ? AND files_bytes > 0 AND state IN ('held', 'queued', 'sending')",
         (session_id,),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def set_files(conn: sqlite3.Connection, taken: TakenFiles, now: datetime) -> None:
@@ -119,7 +119,9 @@ def fail_denied(conn: sqlite3.Connection, now: datetime) -> list[Delivery]:
 
     The agent has been told by the request itself.
     """
-    rows = conn.execute(
+    return many(
+        conn,
+        delivery_of,
         "UPDATE deliveries SET state = 'failed', failure = ?, last_error = 'not allowed',"
         " updated_at = ? WHERE row_number IN (SELECT held.row_number FROM deliveries AS held"
         " INDEXED BY deliveries_held LEFT JOIN pending_approvals"
@@ -130,8 +132,7 @@ def fail_denied(conn: sqlite3.Connection, now: datetime) -> list[Delivery]:
         " AND effects.kind = 'send_held' AND effects.state IN ('pending', 'running')))"
         " RETURNING *",
         (Failure.DENIED, to_text(now)),
-    ).fetchall()
-    return [delivery_of(row) for row in rows]
+    )
 
 
 # --- what is still to be told ---------------------------------------------------------------------

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, many, one, time_of
+from contract.clock import to_text
+from nanoclaw.db.rows import changed, many, moment, one, time_of
 
 HOLDS_UP_FOR = timedelta(minutes=10)
 HOLDS_UP_ATTEMPTS = 8
@@ -115,12 +115,12 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Effect]:
 def next_attempt_at(conn: sqlite3.Connection, after: datetime) -> datetime | None:
     """The next moment at which ``due`` may have more to say; whoever waits for an earlier one is
     looked at when that one has ended."""
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(next_attempt_at) FROM effects INDEXED BY effects_due"
         " WHERE state = 'pending' AND next_attempt_at > ?",
         (to_text(after),),
-    ).fetchone()
-    return parse_text(row[0])
+    )
 
 
 def begin(conn: sqlite3.Connection, effect_id: str, now: datetime) -> bool:

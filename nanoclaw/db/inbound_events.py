@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.rows import changed, id_list, many, one, time_of
+from nanoclaw.db.rows import changed, id_list, many, number, one, time_of
 from nanoclaw.model import EventState, LoggedEvent, NewInboundEvent
 
 
@@ -139,10 +139,7 @@ def expire_held(conn: sqlite3.Connection, before: datetime) -> int:
 
 
 def count_waiting(conn: sqlite3.Connection, waits_for: str) -> int:
-    row = conn.execute(
-        "SELECT count(*) FROM inbound_events WHERE waits_for = ?", (waits_for,)
-    ).fetchone()
-    return int(row[0])
+    return number(conn, "SELECT count(*) FROM inbound_events WHERE waits_for = ?", (waits_for,))
 
 
 def released(conn: sqlite3.Connection, limit: int) -> list[LoggedEvent]:

@@ -8,8 +8,8 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, many, one, time_of
+from contract.clock import to_text
+from nanoclaw.db.rows import changed, many, moment, one, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ def expire(conn: sqlite3.Connection, now: datetime) -> int:
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
     """Notices live equally long, so the oldest ends first."""
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT expires_at FROM owner_notices INDEXED BY owner_notices_created"
-        " WHERE state = 'created' ORDER BY created_at LIMIT 1"
-    ).fetchone()
-    return None if row is None else parse_text(row[0])
+        " WHERE state = 'created' ORDER BY created_at LIMIT 1",
+    )
 
 
 def prune(conn: sqlite3.Connection, before: datetime, limit: int) -> int:

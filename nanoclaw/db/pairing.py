@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, many, one, time_of
+from nanoclaw.db.rows import changed, many, number, one, time_of
 
 MAX_WRONG_TRIES = 5
 """Enough for a typing error, too few for guessing four digits (C-86)."""
@@ -133,11 +133,11 @@ def record_wrong_try(
 def wrong_tries_since(
     conn: sqlite3.Connection, instance: str, platform_id: str, since: datetime
 ) -> int:
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT count(*) FROM pairing_attempts WHERE instance = ? AND platform_id = ? AND at >= ?",
         (instance, platform_id, to_text(since)),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def prune(conn: sqlite3.Connection, before: datetime) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from contract.address import Address
 from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, many, one, text_of, time_of
+from nanoclaw.db.rows import changed, many, moment, one, text_of, time_of
 
 
 class CardState(StrEnum):
@@ -116,21 +116,22 @@ def take(conn: sqlite3.Connection, question_id: str) -> bool:
 
 def expire(conn: sqlite3.Connection, before: datetime, limit: int = 50) -> list[Question]:
     """Takes out some that nobody has waited for since ``before``; each is returned once."""
-    rows = conn.execute(
+    return many(
+        conn,
+        _question_of,
         "DELETE FROM pending_questions WHERE rowid IN (SELECT rowid FROM pending_questions"
         " INDEXED BY pending_questions_expiry WHERE expires_at <= ?"
         " AND card_state IN ('created', 'sent') LIMIT ?) RETURNING *",
         (to_text(before), limit),
-    ).fetchall()
-    return [_question_of(row) for row in rows]
+    )
 
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(expires_at) FROM pending_questions INDEXED BY pending_questions_expiry"
-        " WHERE card_state IN ('created', 'sent')"
-    ).fetchone()
-    return parse_text(row[0])
+        " WHERE card_state IN ('created', 'sent')",
+    )
 
 
 def card_text(conn: sqlite3.Connection, card_id: str) -> CardText | None:

@@ -67,6 +67,17 @@ def exists(conn: sqlite3.Connection, sql: str, parameters: Parameters = ()) -> b
     return conn.execute(sql, parameters).fetchone() is not None
 
 
+def number(conn: sqlite3.Connection, sql: str, parameters: Parameters = ()) -> int:
+    """What a statement counts or sums up."""
+    return int(conn.execute(sql, parameters).fetchone()[0])
+
+
+def moment(conn: sqlite3.Connection, sql: str, parameters: Parameters = ()) -> datetime | None:
+    """The one time that a statement asks for; None without a row, and for an empty column."""
+    row = conn.execute(sql, parameters).fetchone()
+    return None if row is None else parse_text(row[0])
+
+
 def id_list(ids: Sequence[str] | Sequence[int]) -> str:
     """For ``IN (SELECT value FROM json_each(?))``: any number of ids in one statement."""
     return json.dumps(list(ids))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.rows import id_list, many, time_of
+from nanoclaw.db.rows import id_list, many, number, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def messages_after(conn: sqlite3.Connection, row_number: int, limit: int) -> lis
 
 def last_message(conn: sqlite3.Connection, row_number: int, limit: int) -> int:
     """The highest number among the next ``limit`` receipts; 0 when there are no receipts at all."""
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT coalesce((SELECT max(row_number) FROM (SELECT row_number FROM deliveries"
         " WHERE row_number > ?1 ORDER BY row_number LIMIT ?2)),"
         " min(?1, coalesce((SELECT max(row_number) FROM deliveries), 0)))",
         (row_number, limit),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def new_sessions(conn: sqlite3.Connection, after_rowid: int, limit: int) -> list[tuple[int, str]]:

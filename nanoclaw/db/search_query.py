@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
+from nanoclaw.db.rows import number
 from nanoclaw.errors import StateError
 
 MAX_SHORT_WORDS = 3
@@ -170,10 +171,11 @@ def _parameters(query: SearchQuery) -> list[str | int | None]:
 
 def backlog(conn: sqlite3.Connection, now: datetime) -> int:
     """Sessions that are still to be read; a second look at one that was read is none."""
-    row = conn.execute(
-        "SELECT count(*) FROM sessions_to_read WHERE look_at <= ? OR tries > 0", (to_text(now),)
-    ).fetchone()
-    return int(row[0])
+    return number(
+        conn,
+        "SELECT count(*) FROM sessions_to_read WHERE look_at <= ? OR tries > 0",
+        (to_text(now),),
+    )
 
 
 def find_message(conn: sqlite3.Connection, message_ids: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from contract.clock import parse_text, to_text
 from nanoclaw.db.questions import CardState
-from nanoclaw.db.rows import changed, exists, many, one, text_of, time_of
+from nanoclaw.db.rows import changed, exists, many, moment, number, one, text_of, time_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,11 @@ def list_all(conn: sqlite3.Connection) -> list[SenderRequest]:
 
 
 def count_in_chat(conn: sqlite3.Connection, messaging_group_id: str) -> int:
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT count(*) FROM pending_sender_approvals WHERE messaging_group_id = ?",
         (messaging_group_id,),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def with_new_card(conn: sqlite3.Connection, limit: int) -> list[SenderRequest]:
@@ -131,17 +131,17 @@ def take(conn: sqlite3.Connection, request_id: str) -> bool:
 
 def expire(conn: sqlite3.Connection, now: datetime, limit: int = 50) -> list[SenderRequest]:
     """Takes out some that are too old now; the next message asks again."""
-    rows = conn.execute(
+    return many(
+        conn,
+        _request_of,
         "DELETE FROM pending_sender_approvals WHERE rowid IN (SELECT rowid"
         " FROM pending_sender_approvals WHERE expires_at <= ? LIMIT ?) RETURNING *",
         (to_text(now), limit),
-    ).fetchall()
-    return [_request_of(row) for row in rows]
+    )
 
 
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
-    row = conn.execute("SELECT min(expires_at) FROM pending_sender_approvals").fetchone()
-    return parse_text(row[0])
+    return moment(conn, "SELECT min(expires_at) FROM pending_sender_approvals")
 
 
 # --- refusals -------------------------------------------------------------------------------------

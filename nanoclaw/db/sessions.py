@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, id_list, many, one, text_of, time_of, word_of
+from nanoclaw.db.rows import changed, id_list, many, moment, one, text_of, time_of, word_of
 from nanoclaw.model import (
     ContainerStart,
     ContainerStatus,
@@ -107,7 +107,8 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Session]:
 
 def next_due_at(conn: sqlite3.Connection) -> datetime | None:
     """When ``due`` has something to say next; None when nothing waits for a time."""
-    row = conn.execute(
+    return moment(
+        conn,
         "SELECT min(at) FROM (SELECT * FROM ("
         "SELECT next_due_at AS at FROM sessions INDEXED BY sessions_due"
         " WHERE status = 'active' AND quarantined_at IS NULL AND next_due_at IS NOT NULL"
@@ -116,9 +117,8 @@ def next_due_at(conn: sqlite3.Connection) -> datetime | None:
         " UNION ALL SELECT max(next_due_at, container_retry_at)"
         " FROM sessions INDEXED BY sessions_retry"
         " WHERE status = 'active' AND quarantined_at IS NULL AND next_due_at IS NOT NULL"
-        " AND container_status <> 'running' AND container_retry_at IS NOT NULL)"
-    ).fetchone()
-    return parse_text(row[0])
+        " AND container_status <> 'running' AND container_retry_at IS NOT NULL)",
+    )
 
 
 def mark_due(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:

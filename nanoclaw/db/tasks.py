@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from contract.clock import parse_text, to_text
-from nanoclaw.db.rows import changed, exists, many, one, text_of, time_of
+from nanoclaw.db.rows import changed, exists, many, number, one, text_of, time_of
 
 
 class SeriesState(StrEnum):
@@ -128,11 +128,11 @@ def open_single(conn: sqlite3.Connection, session_id: str, limit: int) -> list[S
 
 
 def count_open(conn: sqlite3.Connection, agent_group_id: str) -> int:
-    row = conn.execute(
+    return number(
+        conn,
         "SELECT count(*) FROM task_series WHERE agent_group_id = ? AND state <> 'ended'",
         (agent_group_id,),
-    ).fetchone()
-    return int(row[0])
+    )
 
 
 def has_skipping(conn: sqlite3.Connection, session_id: str) -> bool:
