@@ -1,12 +1,14 @@
 """Reads cron expressions, also in the wider forms that rows of the earlier program contain. Pure.
 
-New ones are checked by ``contract.recurrence``, which takes five plain fields or ``@every``. A row
-of the earlier program may have a seconds field, ``?``, ``L``, ``#``, ``H`` or a macro (H-255), and
-its task goes on. When an expression fires is ``recurrence``'s business.
+The grammar is croniter's. New expressions are checked by ``contract.recurrence`` before, which
+takes five plain fields or ``@every``; a row of the earlier program may have a seconds field in
+front, ``?``, ``L``, ``#``, ``H`` or a macro (H-255), and its task goes on. When an expression fires
+is ``recurrence``'s business: croniter has other rules for clock changes than H-254 (ADR 0018).
 """
 
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.errors import BadContent
@@ -25,13 +27,17 @@ MACROS = {
     "@weekdays": "0 0 * * 1-5",
     "@weekends": "0 0 * * 0,6",
 }
+"""As the earlier program's library had them."""
 LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 DAYS_IN_WEEK = 7
+LAST = "l"
+"""How croniter writes the last day of a month, and the last weekday of a kind in it."""
 
-_NUMBER = re.compile(r"\d{1,2}", re.ASCII)
-_HASHED = re.compile(r"H(?:\((\d{1,2})-(\d{1,2})\))?", re.ASCII)
-_NTH = re.compile(r"(\w{1,3})#([1-5])", re.ASCII)
-_LAST = re.compile(r"(\w{1,3})L", re.ASCII | re.IGNORECASE)
+_LAST_WEEKDAY = re.compile(r"\b(\w{1,3})L\b", re.ASCII | re.IGNORECASE)
+
+
+Value = int | str
+"""A number of a field, ``*`` or LAST."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,57 +61,57 @@ class Cron:
     any_weekday: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    name: str
-    low: int
-    high: int
-    words: tuple[str, ...] = ()
-
-
-_SECOND = _Field("second", 0, 59)
-_MINUTE = _Field("minute", 0, 59)
-_HOUR = _Field("hour", 0, 23)
-_DAY = _Field("day of month", 1, 31)
-_MONTH = _Field(
-    "month",
-    1,
-    12,
-    ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-)
-_WEEKDAY = _Field("weekday", 0, 7, ("sun", "mon", "tue", "wed", "thu", "fri", "sat"))
-
-
 def parse_cron(text: str) -> Cron:
     """Raises BadContent, whose words are for the agent."""
     if len(text) > MAX_TEXT:
         raise BadContent(f"longer than {MAX_TEXT} characters")
     words = MACROS.get(text.strip().lower(), text).split()
-    if len(words) == 5:
-        words = ["0", *words]
-    if len(words) != 6:
+    if len(words) not in (5, 6):
         raise BadContent(f"{len(words)} fields instead of five")
-    seed = zlib.crc32(" ".join(words).encode("utf-8", "replace"))
-    day_parts, last_day = _without_last_day(words[3])
-    week_parts, nth, last_weekdays = _without_special_weekdays(words[5])
-    days = _values(_DAY, day_parts, seed)
-    months = _values(_MONTH, words[4].split(","), seed)
-    weekdays = frozenset(day % DAYS_IN_WEEK for day in _values(_WEEKDAY, week_parts, seed))
+    words[-1] = _LAST_WEEKDAY.sub(r"L\1", words[-1])
+    fields, nth = _expand(" ".join(words))
+    minutes, hours, days, months, weekdays = fields[:5]
+    seconds = fields[5] if len(fields) > 5 else [0]
     cron = Cron(
-        seconds=_sorted(_SECOND, words[0], seed),
-        minutes=_sorted(_MINUTE, words[1], seed),
-        hours=_sorted(_HOUR, words[2], seed),
-        days=days,
-        last_day=last_day,
-        months=months,
-        weekdays=weekdays,
-        nth=nth,
-        last_weekdays=last_weekdays,
-        any_day=len(days) == _DAY.high,
-        any_weekday=len(weekdays) == DAYS_IN_WEEK,
+        seconds=_numbers(seconds, range(60)),
+        minutes=_numbers(minutes, range(60)),
+        hours=_numbers(hours, range(24)),
+        days=frozenset(_numbers(days, range(1, 32))),
+        last_day=LAST in days,
+        months=frozenset(_numbers(months, range(1, 13))),
+        weekdays=frozenset(_numbers(weekdays, range(DAYS_IN_WEEK))) - nth.keys(),
+        nth=frozenset(
+            (day, place)
+            for day, places in nth.items()
+            for place in places
+            if isinstance(place, int)
+        ),
+        last_weekdays=frozenset(day for day, places in nth.items() if LAST in places),
+        any_day=days == ["*"],
+        any_weekday=weekdays == ["*"],
     )
     _refuse_impossible(cron)
     return cron
+
+
+def _expand(text: str) -> tuple[list[list[Value]], Mapping[int, frozenset[Value]]]:
+    """Fields in croniter's order, seconds last, and places of weekdays in the month."""
+    from croniter import CroniterError, croniter  # late: only tasks that repeat pay for it
+
+    # ``H`` is some number, always the same one for the same expression.
+    seed = zlib.crc32(text.encode("utf-8", "replace")).to_bytes(4, "big")
+    try:
+        fields, nth = croniter.expand(text, hash_id=seed, second_at_beginning=True)
+    except (CroniterError, ValueError, KeyError, AttributeError) as error:
+        raise BadContent(f"no cron expression: {error}") from error
+    places = {int(day): frozenset(found) for day, found in nth.items()}
+    return [list(field) for field in fields], places
+
+
+def _numbers(field: Sequence[Value], every: range) -> tuple[int, ...]:
+    if "*" in field:
+        return tuple(every)
+    return tuple(sorted({number for number in field if isinstance(number, int)}))
 
 
 def _refuse_impossible(cron: Cron) -> None:
@@ -114,92 +120,3 @@ def _refuse_impossible(cron: Cron) -> None:
         return
     if all(min(cron.days) > LONGEST_MONTH[month - 1] for month in cron.months):
         raise BadContent("there is no such day of the month in these months")
-
-
-def _without_last_day(word: str) -> tuple[list[str], bool]:
-    parts = word.split(",")
-    return [part for part in parts if part not in ("L", "l")], any(p in ("L", "l") for p in parts)
-
-
-def _without_special_weekdays(
-    word: str,
-) -> tuple[list[str], frozenset[tuple[int, int]], frozenset[int]]:
-    plain: list[str] = []
-    nth: set[tuple[int, int]] = set()
-    last: set[int] = set()
-    for part in word.split(","):
-        if found := _NTH.fullmatch(part):
-            nth.add((_number(_WEEKDAY, found[1]) % DAYS_IN_WEEK, int(found[2])))
-        elif found := _LAST.fullmatch(part):
-            last.add(_number(_WEEKDAY, found[1]) % DAYS_IN_WEEK)
-        else:
-            plain.append(part)
-    return plain, frozenset(nth), frozenset(last)
-
-
-def _sorted(field: _Field, word: str, seed: int) -> tuple[int, ...]:
-    return tuple(sorted(_values(field, word.split(","), seed)))
-
-
-def _values(field: _Field, parts: list[str], seed: int) -> frozenset[int]:
-    return frozenset(number for part in parts for number in _part(field, part, seed))
-
-
-def _part(field: _Field, part: str, seed: int) -> range:
-    span, slash, step_text = part.partition("/")
-    step = 1
-    if slash:
-        if not _NUMBER.fullmatch(step_text) or int(step_text) == 0:
-            raise BadContent(f"{field.name}: the step in {part!r} is not a number from 1 to 99")
-        step = int(step_text)
-    for read in (_whole, _hashed, _range):
-        found = read(field, span, step, seed)
-        if found is not None:
-            return found
-    first = _number(field, span)
-    return range(first, (field.high if slash else first) + 1, step)
-
-
-def _whole(field: _Field, span: str, step: int, seed: int) -> range | None:
-    del seed
-    if span == "*" or (span == "?" and field in (_DAY, _WEEKDAY)):
-        high = min(field.high, DAYS_IN_WEEK - 1) if field is _WEEKDAY else field.high
-        return range(field.low, high + 1, step)
-    return None
-
-
-def _hashed(field: _Field, span: str, step: int, seed: int) -> range | None:
-    """``H``: some number, always the same one for the same expression."""
-    found = _HASHED.fullmatch(span)
-    if found is None:
-        return None
-    low = field.low if found[1] is None else _number(field, found[1])
-    high = field.high if found[2] is None else _number(field, found[2])
-    if high < low:
-        raise BadContent(f"{field.name}: the range {span!r} runs backwards")
-    if step > 1:
-        return range(low + seed % step, high + 1, step)
-    chosen = low + seed % (high - low + 1)
-    return range(chosen, chosen + 1)
-
-
-def _range(field: _Field, span: str, step: int, seed: int) -> range | None:
-    del seed
-    first_text, dash, last_text = span.partition("-")
-    if not dash:
-        return None
-    first, last = _number(field, first_text), _number(field, last_text)
-    if field is _WEEKDAY and last == 0:
-        last = DAYS_IN_WEEK  # fri-sun
-    if last < first:
-        raise BadContent(f"{field.name}: the range {span!r} runs backwards")
-    return range(first, last + 1, step)
-
-
-def _number(field: _Field, text: str) -> int:
-    folded = text.lower()
-    if folded in field.words:
-        return field.words.index(folded) + field.low
-    if not _NUMBER.fullmatch(text) or not field.low <= int(text) <= field.high:
-        raise BadContent(f"{field.name}: {text!r} is not a number from {field.low} to {field.high}")
-    return int(text)
