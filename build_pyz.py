@@ -31,6 +31,8 @@ EARLIEST_ZIP_TIME = 315532800
 FILE_MODE = 0o100644
 INSTALL_RECORDS = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
 """Notes of pip about this one installation; they say nothing in an archive."""
+TZDATA_TABLES = frozenset({"tzdata.zi", "zone.tab", "zone1970.tab", "iso3166.tab", "leapseconds"})
+"""The same zones once more as text, for programs that are not Python's zoneinfo."""
 NATIVE_SUFFIXES = frozenset({".so", ".pyd", ".dylib", ".dll", ".a", ".exe"})
 NATIVE_MAGIC = (b"\x7fELF", b"MZ\x90", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
 """First bytes of programs and libraries for Linux, Windows and macOS."""
@@ -84,8 +86,16 @@ def install_locked(folder: Path) -> None:
 def third_party_files(folder: Path) -> Iterator[tuple[str, bytes]]:
     for path in files_below(folder):
         name = path.relative_to(folder)
-        if name.parts[0] != "bin" and name.name not in INSTALL_RECORDS:
+        if is_wanted(name):
             yield name.as_posix(), path.read_bytes()
+
+
+def is_wanted(name: Path) -> bool:
+    """Programs, notes of pip, the libraries' own tests and doubled tables stay out."""
+    package, *inside = name.parts
+    if package == "bin" or "tests" in inside or name.name in INSTALL_RECORDS:
+        return False
+    return not (package == "tzdata" and name.name in TZDATA_TABLES)
 
 
 def own_files() -> Iterator[tuple[str, bytes]]:
