@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from contract.clock import parse_text, to_text, utc_now
+from contract.durable import sync_folder
 from contract.errors import BadContent
 from contract.jsontext import dump, parse_object
 from contract.killpoint import reached
@@ -44,7 +45,7 @@ def archive(conn: sqlite3.Connection, folder: Path, before: datetime) -> Path | 
         return None
     file = folder / f"audit-{start + 1:09}-{last.seq:09}.jsonl"
     temporary.replace(file)
-    _sync_folder(folder)
+    sync_folder(folder)
     reached("audit.archive_written")
     with transaction(conn):
         newest = audit.last_anchor(conn)
@@ -149,11 +150,3 @@ def _row(raw: bytes) -> AuditRow | None:
         agent_group_id=text("agent_group_id") or None,
         session_id=text("session_id") or None,
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -17,9 +17,9 @@ from contract.inbound.row import MessageKind
 from contract.jsontext import dump
 from contract.killpoint import reached
 from nanoclaw.agents import words
+from nanoclaw.agents.asking import Asked, ask_people
 from nanoclaw.agents.tell import session_of, tell
-from nanoclaw.approvals import cards, requests
-from nanoclaw.approvals.requests import NewRequest
+from nanoclaw.approvals import cards
 from nanoclaw.audit import AuditEntry
 from nanoclaw.audit import record as audit
 from nanoclaw.bell import DELIVERY, ring
@@ -132,23 +132,11 @@ def read_before(taint: str | None) -> list[str]:
 
 
 def _request(context: EffectContext, effect: Effect, session: Session, wish: _Wish) -> None:
-    conn = context.conn
-    folder = folder_name(wish.wanted.name, _folders(conn, context.paths))
-    with transaction(conn):
-        requests.request(
-            conn,
-            NewRequest(
-                request_id=effect.effect_id,
-                action=ACTION,
-                payload=dump(wish.wanted.plain()),
-                title="Create an agent?",
-                question=cards.body(wish.lines(folder)),
-                session=session,
-                agent_group_id=wish.group.id,
-                requested_by=effect.requested_by,
-            ),
-            context.now,
-        )
+    folder = folder_name(wish.wanted.name, _folders(context.conn, context.paths))
+    card = cards.body(wish.lines(folder))
+    ask_people(
+        context, effect, session, Asked(ACTION, dump(wish.wanted.plain()), "Create an agent?", card)
+    )
     reached("host.agent_requested")
     ring(context.paths, DELIVERY)
 

@@ -18,11 +18,11 @@ from contract.inbound.row import MessageKind
 from contract.jsontext import dump, parse_object
 from contract.killpoint import reached
 from nanoclaw.agents import words
+from nanoclaw.agents.asking import Asked, ask_people
 from nanoclaw.agents.create import read_before
 from nanoclaw.agents.restarts import begin_restart
 from nanoclaw.agents.tell import session_of, tell
-from nanoclaw.approvals import cards, requests
-from nanoclaw.approvals.requests import NewRequest
+from nanoclaw.approvals import cards
 from nanoclaw.audit import AuditEntry
 from nanoclaw.audit import record as audit
 from nanoclaw.bell import DELIVERY, ring
@@ -94,21 +94,7 @@ def ask(context: EffectContext, effect: Effect) -> HandlerResult:
         return Done("nothing to install")
     card = _card(context, session, _Wish(wanted, stored, action.reason, request.taint))
     payload = {"action": ACTION, **wanted.plain(), "reason": action.reason[:MAX_REASON]}
-    with transaction(context.conn):
-        requests.request(
-            context.conn,
-            NewRequest(
-                request_id=effect.effect_id,
-                action=ACTION,
-                payload=dump(payload),
-                title="Install packages?",
-                question=card,
-                session=session,
-                agent_group_id=session.agent_group_id,
-                requested_by=effect.requested_by,
-            ),
-            context.now,
-        )
+    ask_people(context, effect, session, Asked(ACTION, dump(payload), "Install packages?", card))
     reached("host.packages_requested")
     ring(context.paths, DELIVERY)
     return Done("a person is asked")

@@ -17,11 +17,11 @@ from contract.inbound.row import MessageKind
 from contract.jsontext import dump
 from contract.killpoint import reached
 from nanoclaw.agents import words
+from nanoclaw.agents.asking import Asked, ask_people
 from nanoclaw.agents.create import read_before
 from nanoclaw.agents.restarts import begin_restart
 from nanoclaw.agents.tell import session_of, tell
-from nanoclaw.approvals import cards, requests
-from nanoclaw.approvals.requests import NewRequest
+from nanoclaw.approvals import cards
 from nanoclaw.audit import AuditEntry
 from nanoclaw.audit import record as audit
 from nanoclaw.bell import DELIVERY, ring
@@ -166,21 +166,9 @@ def _shown(server: McpServer) -> Iterator[str]:
 def _request(
     context: EffectContext, effect: Effect, session: Session, card: str, wanted: AddMcpServer
 ) -> None:
-    with transaction(context.conn):
-        requests.request(
-            context.conn,
-            NewRequest(
-                request_id=effect.effect_id,
-                action=ACTION,
-                payload=dump(wanted.plain()),
-                title="Add a tool server?",
-                question=card,
-                session=session,
-                agent_group_id=session.agent_group_id,
-                requested_by=effect.requested_by,
-            ),
-            context.now,
-        )
+    ask_people(
+        context, effect, session, Asked(ACTION, dump(wanted.plain()), "Add a tool server?", card)
+    )
     reached("host.server_requested")
     ring(context.paths, DELIVERY)
 

@@ -16,8 +16,6 @@ from nanoclaw.model import Session
 from nanoclaw.sessions.note import AgentNote, write_note
 
 ONCE_IN = timedelta(minutes=10)
-REQUESTER = "agent:"
-"""What ``requested_by`` begins with when an agent asked."""
 
 
 def session_of(context: EffectContext, effect: Effect) -> Session | None:

@@ -148,15 +148,6 @@ def change(name: str, before: str | None, after: str | None) -> str:
     return f"{shown(name, 100)}: {old} → {new}"
 
 
-def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Every name whose value would be another one, in the order of the names."""
-    return [
-        change(name, before.get(name), after.get(name))
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
 def listing(name: str, items: Iterable[str]) -> list[str]:
     """A heading and one line per item; no lines for none."""
     lines = [f"- {code(item, 200)}" for item in items]

@@ -19,7 +19,6 @@ from nanoclaw.events import ActionResult
 
 MAX_CLOSING_CHARACTERS = 500
 MAX_NAME = 80
-IS_CLOSED = "this question is closed"
 
 
 def close_card(
@@ -48,12 +47,16 @@ def decide(
 
 def end(conn: sqlite3.Connection, card: OpenCard, now: datetime) -> ActionResult:
     """Over without a decision."""
-    close_card(conn, card.card_id, f"{card.title}: {IS_CLOSED}", now)
+    close_card(conn, card.card_id, closed_text(card.title), now)
     return closed.expired(conn, card, now)
 
 
 def is_over(expires_at: datetime | None, now: datetime) -> bool:
     return expires_at is not None and expires_at <= now
+
+
+def closed_text(title: str) -> str:
+    return f"{title}: this question is closed"
 
 
 def outcome_text(title: str, label: str, who: str, now: datetime) -> str:

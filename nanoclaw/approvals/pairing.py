@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from contract.ids import new_id
-from nanoclaw.approvals import closed, closing, held
+from nanoclaw.approvals import closing, held
 from nanoclaw.approvals.cards import code as quoted
+from nanoclaw.approvals.clicks import Click
 from nanoclaw.approvals.closed import OpenCard
 from nanoclaw.approvals.incoming import Incoming, Intercepted
 from nanoclaw.approvals.options import option
@@ -215,9 +216,9 @@ def _settle_request(
     )
     chosen = option("Paired", "Paired with a code", "paired")
     card = OpenCard(row.card_id, row.title)
-    result = closed.decided(conn, card, chosen, incoming.user_id, now)
-    text = closing.outcome_text(row.title, result.chosen_label, result.chosen_by, now)
-    closing.close_card(conn, row.card_id, text, now)
+    place = incoming.instance, incoming.event.platform_id
+    click = Click(row.card_id, chosen.value, incoming.user_id, *place)
+    closing.decide(conn, card, chosen, click, now)
 
 
 def _hash(instance: str, code: str) -> str:

@@ -232,7 +232,7 @@ def _expire(conn: sqlite3.Connection, question: Question, now: datetime) -> Acti
 
 
 def _close_expired(conn: sqlite3.Connection, question: Question, now: datetime) -> ActionResult:
-    _take_back(conn, question, f"{question.title}: this question is closed", now)
+    _take_back(conn, question, closing.closed_text(question.title), now)
     return closed.expired(conn, OpenCard(question.question_id, question.title), now)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.content import Option
-from nanoclaw.approvals import answers, questions
+from nanoclaw.approvals import answers, closing, questions
 from nanoclaw.approvals.clicks import Click
 from nanoclaw.approvals.entitlement import is_entitled
 from nanoclaw.approvals.incoming import Incoming, Intercepted
@@ -163,7 +163,7 @@ def _is_direct(conn: sqlite3.Connection, incoming: Incoming) -> bool:
 
 def _closed_text(result: ActionResult) -> str:
     if result.outcome is ActionOutcome.EXPIRED:
-        return f"{result.title}: this question is closed"
+        return closing.closed_text(result.title)
     by = f" by {result.chosen_by}" if result.chosen_by else ""
     return f"{result.title}: already answered with {result.chosen_label}{by}"
 

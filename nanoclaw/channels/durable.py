@@ -7,6 +7,8 @@ folder is synced too, because a rename that is only in memory is no rename after
 import os
 from pathlib import Path
 
+from contract.durable import sync_folder
+
 PRIVATE = 0o600
 
 
@@ -37,11 +39,3 @@ def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     temporary.replace(path)
     if durable:
         sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -7,7 +7,6 @@ name. Nothing here runs in the sweep, so that a build blocks nobody (H-200).
 
 import io
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -141,6 +140,8 @@ def build_context(recipe: Recipe, network: BuildNetwork) -> io.BytesIO:
 def packed(files: Mapping[str, bytes]) -> io.BytesIO:
     """A tar file of plain files."""
     target = io.BytesIO()
+    import tarfile  # late: every process has this module, hardly any ever builds
+
     with tarfile.open(fileobj=target, mode="w") as tar:
         for name, content in sorted(files.items()):
             entry = tarfile.TarInfo(name)

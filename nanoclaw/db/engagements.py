@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.rows import changed, exists
+from nanoclaw.db.rows import changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +50,6 @@ def engaged_agents(
         (messaging_group_id, thread_id or "", to_text(now)),
     )
     return frozenset(row[0] for row in rows)
-
-
-def is_engaged(
-    conn: sqlite3.Connection, agent_group_id: str, messaging_group_id: str,
-    thread_id: str | None, now: datetime,
-) -> bool:  # fmt: skip
-    return exists(
-        conn,
-        "SELECT 1 FROM engagements WHERE agent_group_id = ? AND messaging_group_id = ?"
-        " AND thread_id = ? AND expires_at > ?",
-        (agent_group_id, messaging_group_id, thread_id or "", to_text(now)),
-    )
-
-
-def disengage(
-    conn: sqlite3.Connection, agent_group_id: str, messaging_group_id: str, thread_id: str | None
-) -> bool:
-    return bool(
-        changed(
-            conn,
-            "DELETE FROM engagements"
-            " WHERE agent_group_id = ? AND messaging_group_id = ? AND thread_id = ?",
-            (agent_group_id, messaging_group_id, thread_id or ""),
-        )
-    )
 
 
 def prune(conn: sqlite3.Connection, now: datetime) -> int:

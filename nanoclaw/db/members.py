@@ -58,16 +58,6 @@ def is_member(conn: sqlite3.Connection, user_id: str, agent_group_id: str) -> bo
     )
 
 
-def of_agent_group(conn: sqlite3.Connection, agent_group_id: str) -> list[Member]:
-    """Oldest first."""
-    return many(
-        conn,
-        _member_of,
-        "SELECT * FROM agent_group_members WHERE agent_group_id = ? ORDER BY added_at, rowid",
-        (agent_group_id,),
-    )
-
-
 def groups_of(conn: sqlite3.Connection, user_id: str) -> frozenset[str]:
     """Ids of the agent groups that the user is a member of by row."""
     rows = conn.execute(

@@ -94,15 +94,6 @@ def list_all(conn: sqlite3.Connection) -> list[MessagingGroup]:
     return many(conn, _group_of, "SELECT * FROM messaging_groups ORDER BY name, id")
 
 
-def of_channel(conn: sqlite3.Connection, channel_type: str) -> list[MessagingGroup]:
-    return many(
-        conn,
-        _group_of,
-        "SELECT * FROM messaging_groups WHERE channel_type = ? ORDER BY name, id",
-        (channel_type,),
-    )
-
-
 def update(conn: sqlite3.Connection, messaging_group_id: str, change: MessagingGroupChange) -> bool:
     """Writes the fields that are set; False when there were none."""
     return set_columns(conn, _SET, messaging_group_id, change)

@@ -58,14 +58,6 @@ def is_global_admin(conn: sqlite3.Connection, user_id: str) -> bool:
     )
 
 
-def is_admin_of_agent_group(conn: sqlite3.Connection, user_id: str, agent_group_id: str) -> bool:
-    return exists(
-        conn,
-        "SELECT 1 FROM user_roles WHERE user_id = ? AND role = 'admin' AND agent_group_id = ?",
-        (user_id, agent_group_id),
-    )
-
-
 def has_admin_privilege(conn: sqlite3.Connection, user_id: str, agent_group_id: str) -> bool:
     """Owner, administrator everywhere, or administrator of this group."""
     return exists(

@@ -74,10 +74,11 @@ class Hits:
     complete: bool = True
 
 
-_BY_WORDS = (
+_HITS_FROM = (
     "SELECT e.number, e.session_id, e.kind, e.message_id, e.agent_group_id, e.channel, e.sender,"
-    " e.at, e.text FROM words CROSS JOIN entries AS e ON e.number = words.rowid"
-    " WHERE words MATCH ?1 AND (?2 IS NULL OR e.agent_group_id = ?2)"
+    " e.at, e.text FROM "
+)
+_AND_FITTING = (
     " AND (?3 IS NULL OR e.session_id = ?3) AND (?4 IS NULL OR e.kind = ?4)"
     " AND (?5 IS NULL OR e.at >= ?5)"
     " AND (?8 IS NULL OR instr(e.text, ?8) OR instr(e.text, ?9)"
@@ -86,37 +87,20 @@ _BY_WORDS = (
     " OR instr(e.text, ?14) OR instr(e.text, ?15))"
     " AND (?16 IS NULL OR instr(e.text, ?16) OR instr(e.text, ?17)"
     " OR instr(e.text, ?18) OR instr(e.text, ?19))"
-    " ORDER BY words.rowid DESC LIMIT min(?6, ?7)"
 )
-_IN_ALL = (
-    "SELECT e.number, e.session_id, e.kind, e.message_id, e.agent_group_id, e.channel, e.sender,"
-    " e.at, e.text FROM (SELECT * FROM entries ORDER BY number DESC LIMIT ?7) AS e"
-    " WHERE ?1 = '' AND ?2 IS NULL"
-    " AND (?3 IS NULL OR e.session_id = ?3) AND (?4 IS NULL OR e.kind = ?4)"
-    " AND (?5 IS NULL OR e.at >= ?5)"
-    " AND (?8 IS NULL OR instr(e.text, ?8) OR instr(e.text, ?9)"
-    " OR instr(e.text, ?10) OR instr(e.text, ?11))"
-    " AND (?12 IS NULL OR instr(e.text, ?12) OR instr(e.text, ?13)"
-    " OR instr(e.text, ?14) OR instr(e.text, ?15))"
-    " AND (?16 IS NULL OR instr(e.text, ?16) OR instr(e.text, ?17)"
-    " OR instr(e.text, ?18) OR instr(e.text, ?19))"
-    " ORDER BY e.number DESC LIMIT ?6"
-)
-_IN_GROUP = (
-    "SELECT e.number, e.session_id, e.kind, e.message_id, e.agent_group_id, e.channel, e.sender,"
-    " e.at, e.text FROM (SELECT * FROM entries INDEXED BY entries_group WHERE agent_group_id = ?2"
+_NEWEST_FIRST = " ORDER BY e.number DESC LIMIT ?6"
+_NEWEST = "(SELECT * FROM entries ORDER BY number DESC LIMIT ?7) AS e"
+_NEWEST_OF_GROUP = (
+    "(SELECT * FROM entries INDEXED BY entries_group WHERE agent_group_id = ?2"
     " ORDER BY number DESC LIMIT ?7) AS e"
-    " WHERE ?1 = ''"
-    " AND (?3 IS NULL OR e.session_id = ?3) AND (?4 IS NULL OR e.kind = ?4)"
-    " AND (?5 IS NULL OR e.at >= ?5)"
-    " AND (?8 IS NULL OR instr(e.text, ?8) OR instr(e.text, ?9)"
-    " OR instr(e.text, ?10) OR instr(e.text, ?11))"
-    " AND (?12 IS NULL OR instr(e.text, ?12) OR instr(e.text, ?13)"
-    " OR instr(e.text, ?14) OR instr(e.text, ?15))"
-    " AND (?16 IS NULL OR instr(e.text, ?16) OR instr(e.text, ?17)"
-    " OR instr(e.text, ?18) OR instr(e.text, ?19))"
-    " ORDER BY e.number DESC LIMIT ?6"
 )
+_BY_WORDS = (
+    _HITS_FROM + "words CROSS JOIN entries AS e ON e.number = words.rowid"
+    " WHERE words MATCH ?1 AND (?2 IS NULL OR e.agent_group_id = ?2)"
+    + _AND_FITTING + " ORDER BY words.rowid DESC LIMIT min(?6, ?7)"
+)  # fmt: skip
+_IN_ALL = _HITS_FROM + _NEWEST + " WHERE ?1 = '' AND ?2 IS NULL" + _AND_FITTING + _NEWEST_FIRST
+_IN_GROUP = _HITS_FROM + _NEWEST_OF_GROUP + " WHERE ?1 = ''" + _AND_FITTING + _NEWEST_FIRST
 
 
 def search(conn: sqlite3.Connection, query: SearchQuery) -> Hits:

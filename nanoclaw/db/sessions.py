@@ -121,14 +121,18 @@ def next_due_at(conn: sqlite3.Connection) -> datetime | None:
     )
 
 
-def mark_due(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:
-    """Somebody wrote to the session: it has work at ``at``, and it is alive."""
+def mark_due(conn: sqlite3.Connection, session_id: str, at: datetime) -> bool:
+    """Somebody wrote to the session: it has work at ``at``, and it is alive.
+
+    True when nothing runs for it, so that somebody has to be woken.
+    """
     text = to_text(at)
-    conn.execute(
+    rows = conn.execute(
         "UPDATE sessions SET next_due_at = min(coalesce(next_due_at, ?), ?),"
-        " due_epoch = due_epoch + 1, last_active = ? WHERE id = ?",
+        " due_epoch = due_epoch + 1, last_active = ? WHERE id = ? RETURNING container_status",
         (text, text, text, session_id),
-    )
+    ).fetchall()
+    return any(_container_status(row) is ContainerStatus.STOPPED for row in rows)
 
 
 def touch(conn: sqlite3.Connection, session_id: str, at: datetime) -> None:
@@ -357,8 +361,7 @@ def session_of(row: sqlite3.Row) -> Session:
         thread_id=row["thread_id"],
         agent_provider=row["agent_provider"],
         status=word_of(SessionStatus, row["status"]) or SessionStatus.CLOSED,
-        container_status=word_of(ContainerStatus, row["container_status"])
-        or ContainerStatus.STOPPED,
+        container_status=_container_status(row),
         last_active=parse_text(row["last_active"]),
         created_at=time_of(row["created_at"]),
         session_key=row["session_key"],
@@ -380,3 +383,7 @@ def session_of(row: sqlite3.Row) -> Session:
         container_failures=row["container_failures"],
         container_error=row["container_error"],
     )
+
+
+def _container_status(row: sqlite3.Row) -> ContainerStatus:
+    return word_of(ContainerStatus, row["container_status"]) or ContainerStatus.STOPPED

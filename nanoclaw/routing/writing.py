@@ -143,13 +143,11 @@ class Writing:
     def _wake(self, session_ids: Iterable[str], now: datetime) -> list[str]:
         """Marked due again and judged only now: a container may have ended, and its session been
         found without work, between the commit of the event and the insertion of its row."""
-        asleep = []
-        for session_id in sorted(session_ids):
-            sessions.mark_due(self._conn, session_id, now)
-            session = sessions.get(self._conn, session_id)
-            if session is not None and not session.is_running:
-                asleep.append(session_id)
-        return asleep
+        return [
+            session_id
+            for session_id in sorted(session_ids)
+            if sessions.mark_due(self._conn, session_id, now)
+        ]
 
     def _status(self, task: Task, now: datetime) -> HostAnswer | None:
         status = task.plan.status

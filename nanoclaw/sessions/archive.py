@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from contract.durable import sync_folder
 from contract.errors import SessionFileCorrupt
 from contract.killpoint import reached
 
@@ -52,7 +53,7 @@ def pack(root: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(archive_of(root))
-    _sync_folder(root.parent)
+    sync_folder(root.parent)
     reached("sweep.session_packed")
 
 
@@ -103,7 +104,7 @@ def restore(root: Path) -> bool:
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise SessionFileCorrupt(str(packed), f"the archive is damaged: {error}") from error
         fresh.rename(root)
-        _sync_folder(root.parent)
+        sync_folder(root.parent)
         reached("host.session_restored")
         packed.unlink()
     log.info("session folder restored", extra={"session": root.name})
@@ -155,13 +156,5 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

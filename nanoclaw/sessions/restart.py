@@ -6,11 +6,12 @@ hand or by itself in between, the next one finds the note at its first look (H-1
 is named by its lease, so that a late request never hits a newcomer.
 """
 
+import logging
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from contract.errors import SessionFileBusy
+from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileError
 from contract.ids import derived_id
 from contract.killpoint import reached
 from nanoclaw.db import sessions
@@ -18,6 +19,8 @@ from nanoclaw.events import StopContainers
 from nanoclaw.model import Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.note import AgentNote, write_note
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,9 @@ def prepare_restart(
                 write_note(conn, paths, session, _note(session, restart), now)
         except SessionFileBusy as error:
             busy = error
+        except (SessionFileError, SchemaMismatch) as error:
+            # Whoever reads this file next sets its session aside; the others need the change.
+            log.error("no note written", extra={"session": session.id, "reason": str(error)})
         if is_up:
             stopped.append(session)
     if busy is not None:

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from contract.durable import sync_folder
 from contract.killpoint import reached
 
 MAX_FILE_BYTES = 100 * 1024 * 1024
@@ -106,21 +107,13 @@ def _copy(fd: int, temporary: Path, target: Path, shown: str) -> None:
         os.close(out)
     temporary.rename(target)
     for folder in (target.parent, target.parent.parent):
-        _sync_folder(folder)
+        sync_folder(folder)
 
 
 def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _too_large(shown: str) -> str:

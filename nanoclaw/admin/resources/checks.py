@@ -1,12 +1,14 @@
 """Rows that a command refers to and that must be there; in words instead of a constraint's error.
 
-Used by the modules of this package. All raise NotFoundError with the id.
+Used by the modules of this package. What is not there raises NotFoundError with the id.
 """
 
 import sqlite3
+from collections.abc import Mapping
 
+from nanoclaw.admin.arguments import Arguments
 from nanoclaw.admin.context import CommandContext
-from nanoclaw.admin.problems import InvalidArgsError, NotFoundError
+from nanoclaw.admin.problems import CommandError, InvalidArgsError, NotFoundError
 from nanoclaw.db import agent_groups, messaging_groups, sessions, users
 from nanoclaw.model import AgentGroup, MessagingGroup, Session, User
 
@@ -52,3 +54,12 @@ def own_group_or(context: CommandContext, given: str | None) -> str:
     if context.agent is not None:
         return context.agent.agent_group_id
     raise InvalidArgsError("--id is required")
+
+
+def nothing_refers(counts: Mapping[str, int], what: str, arguments: Arguments) -> None:
+    """Raises CommandError for rows that would go with it, by table, unless --cascade allows it."""
+    if counts and not arguments.flag("cascade"):
+        listed = ", ".join(f"{table}: {count}" for table, count in counts.items())
+        raise CommandError(
+            f"other rows refer to this {what} ({listed}); add --cascade to delete them too"
+        )

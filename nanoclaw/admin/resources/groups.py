@@ -117,11 +117,7 @@ def _delete(context: CommandContext, arguments: Arguments) -> object:
     pointing = len(destinations.pointing_at(conn, TargetType.AGENT, group.id))
     if pointing:
         counts["agent_destinations of others"] = pointing
-    if counts and not arguments.flag("cascade"):
-        listed = ", ".join(f"{table}: {count}" for table, count in counts.items())
-        raise CommandError(
-            f"other rows refer to this group ({listed}); add --cascade to delete them too"
-        )
+    checks.nothing_refers(counts, "group", arguments)
     _delete_rows(context, group)
     folders = [paths.groups / group.folder, paths.sessions / group.id]
     _remove_later(context, group.folder, folders, purges=arguments.flag("purge"))

@@ -96,11 +96,7 @@ def _delete(context: CommandContext, arguments: Arguments) -> object:
     pointing = len(destinations.pointing_at(conn, TargetType.CHANNEL, chat.id))
     if pointing:
         counts["agent_destinations"] = pointing
-    if counts and not arguments.flag("cascade"):
-        listed = ", ".join(f"{table}: {count}" for table, count in counts.items())
-        raise CommandError(
-            f"other rows refer to this chat ({listed}); add --cascade to delete them too"
-        )
+    checks.nothing_refers(counts, "chat", arguments)
     bereft = destinations.delete_pointing_at(conn, TargetType.CHANNEL, chat.id)
     removal.delete_with(conn, removal.CHAT, chat.id)
     messaging_groups.delete(conn, chat.id)

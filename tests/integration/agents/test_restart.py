@@ -106,6 +106,20 @@ def test_busy_inbox_of_one_session_stops_nobody_before_its_note_is_written(scene
     assert prepare_restart(scene.conn, scene.paths, restart("hello"), utc_now()).session_ids
 
 
+def test_damaged_inbox_of_one_session_does_not_keep_the_others_from_the_change(
+    scene: Scene,
+) -> None:
+    other = scene.add_session("sess-a2", "ag-a")
+    scene.run("sess-a")
+    scene.run("sess-a2")
+    scene.folder(scene.a).inbound_db.write_bytes(b"no database at all, but long enough" * 100)
+
+    frame = prepare_restart(scene.conn, scene.paths, restart("new tools"), utc_now())
+
+    assert set(frame.session_ids) == {"sess-a", "sess-a2"}
+    assert len(scene.inbox(other)) == 1
+
+
 # --- destinations ---------------------------------------------------------------------------------
 
 

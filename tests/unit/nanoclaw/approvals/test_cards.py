@@ -193,12 +193,6 @@ def test_address_in_the_environment_shows_no_password() -> None:
     assert "@db:5432/x" in line
 
 
-def test_before_and_after_stand_side_by_side() -> None:
-    lines = cards.changes({"a": "1", "b": "2", "same": "x"}, {"b": "3", "c": "4", "same": "x"})
-
-    assert lines == ["a: `1` → (nothing)", "b: `2` → `3`", "c: (nothing) → `4`"]
-
-
 def test_listing_has_one_line_per_item() -> None:
     assert cards.listing("apt", ["jq", "git"]) == ["apt:", "- `jq`", "- `git`"]
     assert cards.listing("apt", []) == []

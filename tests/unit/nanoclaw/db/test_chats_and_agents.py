@@ -99,7 +99,6 @@ def test_chats_are_listed_by_name(conn: sqlite3.Connection) -> None:
     add_chat(conn, "mg-2", name="Family", channel_type="slack")
 
     assert [chat.name for chat in messaging_groups.list_all(conn)] == ["Family", "Work"]
-    assert [chat.name for chat in messaging_groups.of_channel(conn, "telegram")] == ["Work"]
 
 
 def test_chat_can_be_changed_refused_and_moved(conn: sqlite3.Connection) -> None:

@@ -47,8 +47,6 @@ def test_roles_are_told_apart(conn: sqlite3.Connection) -> None:
     assert not roles.is_owner(conn, "u:admin")
     assert roles.is_global_admin(conn, "u:admin")
     assert not roles.is_global_admin(conn, "u:scoped")
-    assert roles.is_admin_of_agent_group(conn, "u:scoped", "ag-1")
-    assert not roles.is_admin_of_agent_group(conn, "u:admin", "ag-1")
     assert roles.has_any_owner(conn)
 
 
@@ -105,7 +103,7 @@ def test_adding_a_member_twice_is_no_error(conn: sqlite3.Connection) -> None:
     assert not members.add(conn, Member("u:member", "ag-1", NOW, "u:owner"))
     assert members.add(conn, Member("u:nobody", "ag-1", NOW - seconds(1)))
 
-    assert [member.user_id for member in members.of_agent_group(conn, "ag-1")] == [
+    assert [member.user_id for member in members.list_all(conn)] == [
         "u:nobody",
         "u:member",
     ]

@@ -89,6 +89,15 @@ def test_marking_due_keeps_the_earlier_time_and_tells_of_traffic(conn: sqlite3.C
     assert later.due_epoch == 2
 
 
+def test_marking_due_says_whether_somebody_has_to_be_woken(conn: sqlite3.Connection) -> None:
+    session = seed(conn).session
+
+    assert sessions.mark_due(conn, session.id, NOW)
+    sessions.set_running(conn, session.id, START)
+    assert not sessions.mark_due(conn, session.id, NOW)
+    assert not sessions.mark_due(conn, "sess-gone", NOW)
+
+
 def test_work_planned_for_later_is_no_traffic(conn: sqlite3.Connection) -> None:
     session = seed(conn).session
     sessions.wake_at(conn, session.id, NOW + seconds(60))
