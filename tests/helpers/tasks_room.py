@@ -92,11 +92,15 @@ class TaskRoom:
         session: Session | None = None,
         *,
         taint: str | None = None,
-        at: datetime = NOW,
+        at: datetime | None = None,
         given: Mapping[str, object] | None = None,
         **fields: object,
     ) -> str:
-        """One system row; the id of its effect."""
+        """One system row; the id of its effect.
+
+        Commands are dropped when they are minutes old, so theirs is the time of the call.
+        """
+        at = at or (utc_now() if action == "cli_request" else NOW)
         session = session or self.session
         self._rows += 1
         row = OutboundRow(
@@ -161,7 +165,7 @@ class TaskRoom:
         session: Session | None = None,
         *,
         taint: str | None = None,
-        at: datetime = NOW,
+        at: datetime | None = None,
         **fields: object,
     ) -> Effect:
         """Asks and has it carried out; the effect as it ended."""

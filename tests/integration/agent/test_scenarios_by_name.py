@@ -165,7 +165,7 @@ SCENARIOS: dict[str, dict[str, str]] = {
         "every tool's validation": "integration/tools/test_arguments.py::"
         "test_arguments_of_any_shape_give_a_result_and_no_row_on_error",
         "ncl time-out": "integration/tools/test_ncl.py::"
-        "test_time_out_leaves_an_acknowledgement_for_the_late_answer",
+        "test_scenario_67_time_out_leaves_an_acknowledgement_for_the_late_answer",
         "two writers racing": f"{STATE}::test_two_writers_racing_for_numbers_never_share_one",
         "hot journal": "integration/runner/test_ends.py::"
         "test_journal_left_by_a_killed_host_only_delays",
