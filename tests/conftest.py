@@ -7,10 +7,15 @@ fails, so that a green run always means that the tests ran.
 
 import http.client
 import os
+import signal
 import socket
 from pathlib import Path
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background deaf to Ctrl-C, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KINDS = ("unit", "integration", "docker", "server", "pyz", "crash")
 ON_REQUEST = {
