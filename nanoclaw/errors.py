@@ -4,9 +4,7 @@
     ├── ConfigError       a setting, path or right is wrong; a restart cannot cure it
     ├── StateError        a database or state file is unreadable, or written by a newer version
     ├── ContainerError    the engine, an image or a container failed
-    ├── ChannelError      a platform or its worker failed
-    ├── DeliveryError     a message could not be handed over
-    └── DeniedError       the caller may not do this
+    └── ChannelError      a platform or its worker failed
 
 Loops look only at the class attribute ``retryable`` to choose between trying again and giving up.
 Arguments are positional, so that every error survives pickling between processes.
@@ -55,13 +53,3 @@ class ChannelError(NanoclawError):
 
     retryable = True
     exit_code = ExitCode.TEMPFAIL
-
-
-class DeliveryError(NanoclawError):
-    """An outgoing message could not be handed to its channel."""
-
-    retryable = True
-
-
-class DeniedError(NanoclawError):
-    """The caller is not entitled to what was asked."""

@@ -41,13 +41,7 @@ def list_deliveries(conn: sqlite3.Connection, query: MessageQuery) -> list[Deliv
         " AND (?2 IS NULL OR session_id = ?2) AND (?3 IS NULL OR instance = ?3)"
         " AND (?4 IS NULL OR session_id IN (SELECT id FROM sessions WHERE agent_group_id = ?4))"
         " ORDER BY row_number DESC LIMIT ?5",
-        (
-            id_list(query.states),
-            query.session_id,
-            query.instance,
-            query.agent_group_id,
-            query.limit,
-        ),
+        _values(query),
     )
 
 
@@ -60,13 +54,17 @@ def _list_ended_badly(conn: sqlite3.Connection, query: MessageQuery) -> list[Del
         " AND (?2 IS NULL OR session_id = ?2) AND (?3 IS NULL OR instance = ?3)"
         " AND (?4 IS NULL OR session_id IN (SELECT id FROM sessions WHERE agent_group_id = ?4))"
         " ORDER BY row_number DESC LIMIT ?5",
-        (
-            id_list(query.states),
-            query.session_id,
-            query.instance,
-            query.agent_group_id,
-            query.limit,
-        ),
+        _values(query),
+    )
+
+
+def _values(query: MessageQuery) -> tuple[str | int | None, ...]:
+    return (
+        id_list(query.states),
+        query.session_id,
+        query.instance,
+        query.agent_group_id,
+        query.limit,
     )
 
 

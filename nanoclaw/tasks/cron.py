@@ -44,8 +44,8 @@ Value = int | str
 class Cron:
     """All times of day and all days at which it fires, in wall-clock time of some zone.
 
-    ``weekdays`` count from Sunday, 0. ``nth`` are weekdays with their place in the month.
-    ``either``: days of month and of week are both restricted, so one of them is enough.
+    ``weekdays`` count from Sunday, 0. ``nth`` are weekdays with their place in the month. Where
+    days of month and of week are both restricted, one of them is enough.
     """
 
     seconds: tuple[int, ...]

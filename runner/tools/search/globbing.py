@@ -7,6 +7,7 @@ lengths of pattern and path. Nothing is an error; what is no proper pattern stan
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 MAX_ALTERNATIVES = 64
 ANY_FOLDERS = "**"
@@ -64,21 +65,7 @@ class Glob:
 
     def matches(self, parts: Sequence[str]) -> bool:
         """``parts`` of a path below the place that the pattern is about."""
-        place = taken = 0
-        star, resume = -1, 0
-        while taken < len(parts):
-            segment = self.segments[place] if place < len(self.segments) else None
-            if place < len(self.segments) and segment is None:
-                star, resume = place, taken
-                place += 1
-            elif segment is not None and segment.matches(parts[taken]):
-                place, taken = place + 1, taken + 1
-            elif star >= 0:
-                resume += 1
-                place, taken = star + 1, resume
-            else:
-                return False
-        return all(segment is None for segment in self.segments[place:])
+        return _fits(self.segments, parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +95,27 @@ def _glob(pattern: str) -> Glob:
     return Glob(tuple(None if name == ANY_FOLDERS else _segment(name) for name in names))
 
 
-def _fits(tokens: Sequence[_Token], name: str) -> bool:
+class _Matcher(Protocol):
+    def matches(self, text: str, /) -> bool: ...
+
+
+def _fits(pattern: Sequence[_Matcher | None], items: Sequence[str]) -> bool:
+    """Folders of a path or characters of a name; None in the pattern is any number of them."""
     place = taken = 0
     star, resume = -1, 0
-    while taken < len(name):
-        token = tokens[place] if place < len(tokens) else None
-        if place < len(tokens) and token is None:
+    while taken < len(items):
+        part = pattern[place] if place < len(pattern) else None
+        if place < len(pattern) and part is None:
             star, resume = place, taken
             place += 1
-        elif token is not None and token.matches(name[taken]):
+        elif part is not None and part.matches(items[taken]):
             place, taken = place + 1, taken + 1
         elif star >= 0:
             resume += 1
             place, taken = star + 1, resume
         else:
             return False
-    return all(token is None for token in tokens[place:])
+    return all(part is None for part in pattern[place:])
 
 
 def _segment(text: str) -> Segment:

@@ -1,7 +1,5 @@
 """Two programs that decide about the same card at the same moment, as real processes (H 12.3)."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +8,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 import pytest
+from helpers import programs
 from helpers.central_rows import NOW
 from helpers.people import OWNER, STRANGER, Town, audited, build_town, stranger, unknown_chat
 
@@ -88,31 +87,10 @@ def town(conn: Connection) -> Town:
         return build_town(conn)
 
 
-def run_together(path: Path, names: list[str], *programs: tuple[str, str]) -> list[list[str]]:
+def run_together(path: Path, names: list[str], *codes: tuple[str, str]) -> list[list[str]]:
     """What each of the programs (code, argument) printed; all are let loose at once."""
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREPARE + code, str(path), ",".join(names), argument],
-            cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
-        )
-        for code, argument in programs
-    ]  # fmt: skip
-    try:
-        for child in children:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-        for child in children:
-            assert child.stdin is not None
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        outputs = [child.communicate(timeout=WAIT_SECONDS) for child in children]
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
-    assert [error for _, error in outputs] == [""] * len(programs)
-    return [output.splitlines() for output, _ in outputs]
+    words = [(PREPARE + code, str(path), ",".join(names), argument) for code, argument in codes]
+    return programs.run_together(words, {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"})
 
 
 def strangers(conn: Connection, town: Town) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers import programs
 from helpers.approval_office import Office
 
 from contract.clock import to_text, utc_now
@@ -52,28 +53,10 @@ for number in range(100):
 """
 
 
-def run_together(office: Office, *programs: tuple[str, ...]) -> list[list[str]]:
+def run_together(office: Office, *codes: tuple[str, ...]) -> list[list[str]]:
     """Starts all, lets them go at the same moment, and returns what each has printed."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", PREPARE + program, str(office.paths.central_db), *arguments],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for program, *arguments in programs
-    ]
-    for process in started:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in started:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    outputs = [process.communicate(timeout=WAIT_SECONDS)[0].split() for process in started]
-    assert [process.returncode for process in started] == [0] * len(started)
-    return outputs
+    path = str(office.paths.central_db)
+    return programs.run_together([(PREPARE + code, path, *arguments) for code, *arguments in codes])
 
 
 def make_cards(office: Office, count: int) -> list[str]:

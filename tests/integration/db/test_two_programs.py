@@ -1,12 +1,11 @@
 """Programs that start, migrate and create at the same moment, as real processes."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from helpers import programs
 
 from contract.clock import utc_now
 from nanoclaw.db import agent_groups
@@ -68,29 +67,7 @@ Unpack = Callable[[str], Path]
 
 def run_together(program: str, path: Path) -> list[list[str]]:
     """What each of the programs printed; all are let loose at the same moment."""
-    command = [sys.executable, "-c", PREPARE + program, str(path)]
-    children = [
-        subprocess.Popen(
-            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for _ in range(PROGRAMS)
-    ]  # fmt: skip
-    try:
-        for child in children:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-        for child in children:
-            assert child.stdin is not None
-            child.stdin.write("go\n")
-            child.stdin.flush()
-        outputs = [child.communicate(timeout=WAIT_SECONDS) for child in children]
-    finally:
-        for child in children:
-            child.kill()
-            child.wait()
-    assert [error for _, error in outputs] == [""] * PROGRAMS
-    return [output.splitlines() for output, _ in outputs]
+    return programs.run_together([(PREPARE + program, str(path))] * PROGRAMS)
 
 
 @pytest.fixture

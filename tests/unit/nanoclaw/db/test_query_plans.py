@@ -1,15 +1,13 @@
 """What the loops ask at every tick is answered from an index, however many sessions exist."""
 
 import sqlite3
-from collections.abc import Callable
 
 import pytest
 from helpers.central_rows import NOW
+from helpers.query_plans import Ask, plan_of
 
 from nanoclaw.db import deliveries, delivery_steps, effects, inbound_events, sessions
 from nanoclaw.db.overview import read_work_counts
-
-Ask = Callable[[sqlite3.Connection], object]
 
 QUESTIONS: dict[str, tuple[Ask, str]] = {
     "due sessions": (lambda c: sessions.due(c, NOW, 10), "sessions_due"),
@@ -41,19 +39,6 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
     "sessions to tell": (deliveries.sessions_to_project, "deliveries_unprojected"),
     "due effects": (lambda c: effects.due(c, NOW, 10), "effects_due"),
 }
-
-
-def plan_of(conn: sqlite3.Connection, ask: Ask) -> list[str]:
-    """The query plans of every statement that ``ask`` runs."""
-    statements: list[str] = []
-    conn.set_trace_callback(statements.append)
-    ask(conn)
-    conn.set_trace_callback(None)
-    return [
-        row["detail"]
-        for statement in statements
-        for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")
-    ]
 
 
 @pytest.mark.parametrize(("ask", "index"), QUESTIONS.values(), ids=QUESTIONS.keys())

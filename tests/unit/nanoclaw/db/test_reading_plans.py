@@ -1,17 +1,15 @@
 """What the search index asks all the time, and what people wait for, is answered from an index."""
 
 import sqlite3
-from collections.abc import Callable
 
 import pytest
 from helpers.central_rows import NOW
+from helpers.query_plans import Ask, plan_of
 
 from contract.clock import to_text
 from nanoclaw.db import reading_books, reading_messages, reading_tasks, search_feed
 from nanoclaw.db.reading_messages import MessageQuery
 from nanoclaw.model import DeliveryState
-
-Ask = Callable[[sqlite3.Connection], object]
 
 FAILED = (DeliveryState.FAILED, DeliveryState.UNCERTAIN)
 QUESTIONS: dict[str, tuple[Ask, str]] = {
@@ -44,18 +42,6 @@ QUESTIONS: dict[str, tuple[Ask, str]] = {
 }  # fmt: skip
 WHOLE_TABLE = {"newest messages"}
 """From its new end, until there are enough."""
-
-
-def plan_of(conn: sqlite3.Connection, ask: Ask) -> list[str]:
-    statements: list[str] = []
-    conn.set_trace_callback(statements.append)
-    ask(conn)
-    conn.set_trace_callback(None)
-    return [
-        row["detail"]
-        for statement in statements
-        for row in conn.execute(f"EXPLAIN QUERY PLAN {statement}")
-    ]
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
