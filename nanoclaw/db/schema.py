@@ -13,9 +13,14 @@ from nanoclaw.db import (
     schema_agents,
     schema_approvals,
     schema_delivery,
+    schema_egress,
+    schema_gateway,
+    schema_limits,
+    schema_money,
     schema_reading,
     schema_retention,
     schema_routing,
+    schema_services,
     schema_tasks,
 )
 from nanoclaw.db.session_keys import assign_session_keys
@@ -393,4 +398,9 @@ OURS: tuple[tuple[str, Apply], ...] = (
     ("nanoclaw-18-delivery", _run(*schema_delivery.STATEMENTS)),
     ("nanoclaw-19-retention", _run(*schema_retention.STATEMENTS)),
     ("nanoclaw-20-reading", _run(*schema_reading.STATEMENTS)),
+    ("nanoclaw-21-egress", _run(*schema_egress.STATEMENTS)),
+    ("nanoclaw-22-services", _run(*schema_services.STATEMENTS)),
+    ("nanoclaw-23-money", _run(*schema_money.STATEMENTS)),
+    ("nanoclaw-24-limits", _run(*schema_limits.STATEMENTS)),
+    ("nanoclaw-25-gateway", _run(*schema_gateway.STATEMENTS)),
 )
