@@ -24,6 +24,8 @@ START = ROOT / "tools" / "pyz_main.py"
 OUR_PACKAGES = ("contract", "nanoclaw", "runner", "setup", "migrate")
 IMAGE_FILES = ("Dockerfile", "lock/runner.txt", "lock/tools.txt")
 """What the agent image is built from; found beside the packages, as in a checkout."""
+PACKED = "packages.zip"
+"""Opened by tools/pyz_main.py."""
 MAX_BYTES = 3 * 1024 * 1024
 MAX_TOTAL_FILES = 5000
 EARLIEST_ZIP_TIME = 315532800
@@ -133,20 +135,33 @@ def build_id(files: Files) -> str:
 
 
 def archive(files: Files) -> bytes:
-    """Sorted names, one time stamp, one mode: the bytes depend on the contents alone."""
+    """Sorted names, one time stamp, one mode: the bytes depend on the contents alone.
+
+    The packages are one stored archive inside, compressed as a whole: a quarter smaller than file
+    by file, and they are unpacked at once anyway.
+    """
     start = START.read_text().replace("@BUILD@", build_id(files))
-    stored = {f"site-packages/{name}": content for name, content in files.items()}
-    stored["__main__.py"] = start.replace("@FILES@", str(len(files))).encode()
+    packages = zip_of({f"site-packages/{name}": text for name, text in files.items()}, solid=True)
+    stored = {
+        "__main__.py": start.replace("@FILES@", str(len(files))).encode(),
+        PACKED: packages,
+    }
+    return zip_of(stored, prefix=b"#!/usr/bin/env python3\n")
+
+
+def zip_of(files: Files, *, solid: bool = False, prefix: bytes = b"") -> bytes:
+    """A zip archive; ``solid``: uncompressed, to be compressed in one piece with its outer one."""
     seconds = max(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), EARLIEST_ZIP_TIME)
     moment = time.gmtime(seconds)
-    target = io.BytesIO(b"#!/usr/bin/env python3\n")
+    method = zipfile.ZIP_STORED if solid else zipfile.ZIP_DEFLATED
+    target = io.BytesIO(prefix)
     target.seek(0, io.SEEK_END)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
-        for name, content in sorted(stored.items()):
+    with zipfile.ZipFile(target, "w") as packed:
+        for name, content in sorted(files.items()):
             entry = zipfile.ZipInfo(name, moment[:6])
             entry.external_attr = FILE_MODE << 16
             entry.create_system = 3
-            packed.writestr(entry, content, zipfile.ZIP_DEFLATED, 9)
+            packed.writestr(entry, content, method, 9)
     return target.getvalue()
 
 

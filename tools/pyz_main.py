@@ -14,7 +14,8 @@ BUILD = "@BUILD@"
 FILES = "@FILES@"
 OLDEST_PYTHON = (3, 11)
 EXIT_CONFIG = 78
-PACKAGES = "site-packages/"
+PACKED = "packages.zip"
+PACKAGES = "site-packages"
 PRIVATE = 0o700
 WRITABLE_BY_OTHERS = 0o022
 
@@ -84,6 +85,7 @@ def _is_whole(folder: str) -> bool:
 
 def _unpack(folder: str) -> None:
     import compileall
+    import io
     import shutil
     import tempfile
     import zipfile
@@ -94,10 +96,11 @@ def _unpack(folder: str) -> None:
         raise PermissionError(parent + " belongs to somebody else or others can write to it")
     fresh = tempfile.mkdtemp(prefix=".new-", dir=parent)
     try:
-        with zipfile.ZipFile(sys.argv[0]) as archive:
-            names = [name for name in archive.namelist() if name.startswith(PACKAGES)]
-            archive.extractall(fresh, names)
-        code = os.path.join(fresh, PACKAGES.rstrip("/"))
+        with zipfile.ZipFile(sys.argv[0]) as outer:
+            packed = io.BytesIO(outer.read(PACKED))
+        with zipfile.ZipFile(packed) as archive:
+            archive.extractall(fresh)
+        code = os.path.join(fresh, PACKAGES)
         os.chmod(code, PRIVATE)
         # ddir: a traceback names the place where the files will be, not where they are now.
         compileall.compile_dir(code, ddir=folder, quiet=2)

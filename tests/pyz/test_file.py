@@ -1,3 +1,4 @@
+import io
 import os
 import stat
 import subprocess
@@ -56,7 +57,9 @@ def test_the_file_is_small_and_executable(pyz: Path) -> None:
 
 
 def test_the_file_carries_what_the_agent_image_and_the_runner_need(pyz: Path) -> None:
-    with zipfile.ZipFile(pyz) as archive:
+    with zipfile.ZipFile(pyz) as outer:
+        packed = io.BytesIO(outer.read(build_pyz.PACKED))
+    with zipfile.ZipFile(packed) as archive:
         names = set(archive.namelist())
 
     for wanted in ("Dockerfile", "lock/runner.txt", "contract/version.py", "runner/__main__.py"):
