@@ -1,0 +1,1 @@
+"""Backups of a running installation, and the proof that they can be restored."""

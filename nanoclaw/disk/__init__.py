@@ -1,0 +1,1 @@
+"""What takes space on the disk, and what may go."""

@@ -1,0 +1,1 @@
+"""Looks the whole installation over: findings, evidence, the exact fix."""

@@ -1,0 +1,1 @@
+"""One archive for whoever helps, with everything secret taken out."""

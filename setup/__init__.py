@@ -1,0 +1,1 @@
+"""First installation: the wizard, its steps, their report."""
