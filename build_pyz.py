@@ -24,6 +24,8 @@ START = ROOT / "tools" / "pyz_main.py"
 OUR_PACKAGES = ("contract", "nanoclaw", "runner", "setup", "migrate")
 IMAGE_FILES = ("Dockerfile", "lock/runner.txt", "lock/tools.txt")
 """What the agent image is built from; found beside the packages, as in a checkout."""
+EXTRA_LOCKS = ("lock/intercept.txt",)
+"""What ``nanoclaw extras add`` fetches."""
 PACKED = "packages.zip"
 """Opened by tools/pyz_main.py."""
 MAX_BYTES = 3 * 1024 * 1024
@@ -104,7 +106,7 @@ def own_files() -> Iterator[tuple[str, bytes]]:
     for package in OUR_PACKAGES:
         for path in files_below(ROOT / package):
             yield path.relative_to(ROOT).as_posix(), path.read_bytes()
-    for name in IMAGE_FILES:
+    for name in (*IMAGE_FILES, *EXTRA_LOCKS):
         try:
             yield name, (ROOT / name).read_bytes()
         except FileNotFoundError as error:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 from contract.display import safe_text
 from contract.ncl_words import Typed
-from contract.table import Look, NoRowsError, render_csv, render_data, render_ids, render_json
+from contract.table import (
+    Look,
+    NoIdsError,
+    NoRowsError,
+    render_csv,
+    render_data,
+    render_ids,
+    render_json,
+)
 
 DONE, REFUSED, UNANSWERED = 0, 1, 2
 """Exit status: carried out; the host said no; nobody could be asked, or nothing was asked."""
@@ -53,6 +61,10 @@ def unanswered(code: str, message: str, typed: Typed) -> Output:
     return Output(safe_text(message, keep="\n"), UNANSWERED, to_stderr=True)
 
 
+def _wrong_form(message: str) -> Output:
+    return Output(error_line(INVALID_ARGS, f"{message}; see --json"), UNANSWERED, to_stderr=True)
+
+
 def error_line(code: str, message: str) -> str:
     """One line, whatever the message contains."""
     return safe_text(f"error ({code}): {' '.join(message.splitlines())}")
@@ -65,6 +77,7 @@ def _data(value: object, typed: Typed, look: Look) -> Output:
         text = render_csv(value) if typed.csv else render_ids(value)
     except NoRowsError:
         flag = "--csv" if typed.csv else "--ids"
-        message = f"{flag} is for answers that are rows; this one was carried out, see --json"
-        return Output(error_line(INVALID_ARGS, message), UNANSWERED, to_stderr=True)
+        return _wrong_form(f"{flag} is for answers that are rows; this one was carried out")
+    except NoIdsError:
+        return _wrong_form("--ids is for rows with ids, and these have none")
     return Output(text, nothing=not text)

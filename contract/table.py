@@ -16,8 +16,17 @@ SMALLEST_CELLS = 8
 _BOLD, _DIM, _RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
+ID_COLUMNS = ("id", "message_id")
+FIRST_IDS = ("channel_type", "scope", "seq")
+"""Names that make a first column an id, besides those that end so."""
+
+
 class NoRowsError(Exception):
     """The answer is nothing that has rows."""
+
+
+class NoIdsError(Exception):
+    """The rows have no name of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ def render_rows(rows: Sequence[Mapping[str, object]], look: Look) -> str:
     widths = [
         max(display_width(text) for text in column) for column in zip(head, *cells, strict=True)
     ]
-    fitting = widths if look.cells is None else _fit(widths, id_position(names), look.cells)
+    fitting = widths if look.cells is None else _fit(widths, id_position(names) or 0, look.cells)
     if fitting is None:
         return _blocks(head, cells, look)
     mark = "~" if look.plain else "…"
@@ -147,20 +156,25 @@ def _scalar(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def id_position(names: Sequence[str]) -> int:
-    """Of the column that names a row: ``id``, else the first (N-35)."""
-    return names.index("id") if "id" in names else 0
+def id_position(names: Sequence[str]) -> int | None:
+    """Of the column that names a row: an id of its own, else the first if it is one (N-35)."""
+    for name in ID_COLUMNS:
+        if name in names:
+            return names.index(name)
+    return 0 if names and (names[0].endswith("_id") or names[0] in FIRST_IDS) else None
 
 
 def render_ids(value: object) -> str:
-    """One id per line. Raises NoRowsError."""
-    rows = _any_rows(value)
-    return "\n".join(_cell(row.get(_id_name(row))) for row in rows)
+    """One id per line. Raises NoRowsError and NoIdsError."""
+    return "\n".join(_id_of(row) for row in _any_rows(value))
 
 
-def _id_name(row: Mapping[str, object]) -> str:
+def _id_of(row: Mapping[str, object]) -> str:
     names = list(row)
-    return names[id_position(names)] if names else ""
+    position = id_position(names)
+    if position is None:
+        raise NoIdsError
+    return _cell(row[names[position]])
 
 
 def render_csv(value: object) -> str:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from nanoclaw.errors import ConfigError
+from nanoclaw.model_settings import EndpointSettings, http_address, read_endpoints, read_prices
 from nanoclaw.paths import HostPaths
 
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -41,7 +41,22 @@ class KeyHeader(StrEnum):
     X_API_KEY = "x-api-key"
 
 
+class CredentialsBackend(StrEnum):
+    """Who keeps the keys: the vault itself, or an external OneCLI gateway behind it."""
+
+    NATIVE = "native"
+    ONECLI = "onecli"
+
+
+class SecretsBackend(StrEnum):
+    """Where the values of secrets lie: files below ``secrets/``, or the system's keyring."""
+
+    FILES = "files"
+    KEYRING = "keyring"
+
+
 DEFAULT_BASE_URL = "https://api.anthropic.com"
+DEFAULT_ONECLI_URL = "https://app.onecli.sh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,15 @@ class HostConfig:
     provider: str = ""
     anthropic_base_url: str = DEFAULT_BASE_URL
     anthropic_key_header: KeyHeader = KeyHeader.AUTHORIZATION
+    secrets_backend: SecretsBackend = SecretsBackend.FILES
+    credentials_backend: CredentialsBackend = CredentialsBackend.NATIVE
+    onecli_url: str = DEFAULT_ONECLI_URL
+    onecli_gateway_url: str = ""
+    gateway_required: bool = True
+    endpoints: tuple[EndpointSettings, ...] = ()
+    """Of the table ``[[endpoints]]``; empty: ``anthropic_base_url`` is the only one."""
+    prices: Mapping[str, object] = field(default_factory=dict, hash=False)
+    """Of the table ``[prices]``: over those that we ship, and under an agent group's own."""
     model_key_present: bool = field(default=False, compare=False)
 
     @property
@@ -130,19 +154,6 @@ def _engine_address(text: str) -> str:
     return text
 
 
-def _http_address(text: str) -> str:
-    text = text.strip().rstrip("/")
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be an address in plain characters without blanks")
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must start with https:// or http:// and name a host")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError("must be an address without user, ? and #")
-    _ = parts.port  # raises ValueError for nonsense
-    return text
-
-
 SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", "LOG_LEVEL", _choice(LogLevel), "debug, info, warning or error"),
     Setting("runtime", "NANOCLAW_RUNTIME", _choice(Runtime), "docker, or process (no sandbox)"),
@@ -162,10 +173,19 @@ SETTINGS: tuple[Setting, ...] = (
             "true: fonts for Chinese, Japanese and Korean in the agent image"),
     Setting("assistant_name", "ASSISTANT_NAME", str, "name of the first agent"),
     Setting("provider", "NANOCLAW_PROVIDER", str, "model provider of new agents"),
-    Setting("anthropic_base_url", "ANTHROPIC_BASE_URL", _http_address,
+    Setting("anthropic_base_url", "ANTHROPIC_BASE_URL", http_address,
             "address of the Messages API that the vault passes requests to"),
     Setting("anthropic_key_header", "NANOCLAW_KEY_HEADER", _choice(KeyHeader),
             "header for an API key: authorization, or x-api-key for endpoints that want it"),
+    Setting("secrets_backend", "NANOCLAW_SECRETS_BACKEND", _choice(SecretsBackend),
+            "files (below secrets/), or keyring (the system's own)"),
+    Setting("credentials_backend", "NANOCLAW_CREDENTIALS_BACKEND", _choice(CredentialsBackend),
+            "native, or onecli (an external gateway keeps the keys)"),
+    Setting("onecli_url", "ONECLI_URL", http_address, "address of OneCLI"),
+    Setting("onecli_gateway_url", "ONECLI_GATEWAY_URL", http_address,
+            "address of OneCLI's gateway, if it is not the one that OneCLI names"),
+    Setting("gateway_required", "NANOCLAW_GATEWAY_REQUIRED", _yes_or_no,
+            "false: agents start also when OneCLI does not answer, without its credentials"),
 )  # fmt: skip
 
 
@@ -196,6 +216,8 @@ def host_environment() -> Mapping[str, str]:
     return os.environ
 
 
+TABLES = ("endpoints", "prices")
+"""Of ``config.toml``; read by ``model_settings``."""
 MODEL_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 KEY_FILES = ("anthropic-api-key", "anthropic-auth-token")
 """Below ``secrets/``."""
@@ -222,11 +244,12 @@ def load_config(
     home = (home or default_home(environment)).expanduser().absolute()
     paths = HostPaths(home)
     env_file = read_env_file(paths.env_file)
+    table = _read_toml(paths.config_file)
     sources: tuple[tuple[str, Mapping[str, str], bool], ...] = (
         ("the command line", flags or {}, True),
         ("the environment", environment, False),
         (str(paths.env_file), env_file, False),
-        (str(paths.config_file), _read_toml(paths.config_file), True),
+        (str(paths.config_file), _plain_settings(table), True),
     )
     config = HostConfig(home, timezone=_system_timezone())
     values: dict[str, Any] = {}  # each setting's parser gives the type of its own field
@@ -236,9 +259,19 @@ def load_config(
             if text:
                 values[setting.key] = _parse(setting, text, source)
                 break
-    values["model_key_present"] = any(
-        environment.get(k) or env_file.get(k) for k in MODEL_KEYS
-    ) or any((paths.secrets / name).is_file() for name in KEY_FILES)
+    from_gateway = values.get("credentials_backend") is CredentialsBackend.ONECLI
+    values["model_key_present"] = (
+        from_gateway
+        or any(environment.get(k) or env_file.get(k) for k in MODEL_KEYS)
+        or any((paths.secrets / name).is_file() for name in KEY_FILES)
+    )
+    if values.get("secrets_backend") is SecretsBackend.KEYRING and not values["model_key_present"]:
+        index = _read_text(paths.secrets / ".index.json") or ""
+        values["model_key_present"] = any(f'"{name}"' in index for name in KEY_FILES)
+    if "endpoints" in table:
+        values["endpoints"] = read_endpoints(table["endpoints"], str(paths.config_file))
+    if "prices" in table:
+        values["prices"] = read_prices(table["prices"], str(paths.config_file))
     known = {item.name for item in fields(HostConfig)}
     return replace(config, **{key: value for key, value in values.items() if key in known})
 
@@ -254,7 +287,7 @@ def _parse(setting: Setting, text: str, source: str) -> object:
         raise ConfigError(f"{name} = {text!r} in {source}: {detail}") from None
 
 
-def _read_toml(path: Path) -> Mapping[str, str]:
+def _read_toml(path: Path) -> Mapping[str, object]:
     text = _read_text(path)
     if text is None:
         return {}
@@ -266,13 +299,18 @@ def _read_toml(path: Path) -> Mapping[str, str]:
         raise ConfigError(f"{path} is not valid TOML: {error}; correct or remove it") from None
     known = [setting.key for setting in SETTINGS]
     for key, value in table.items():
-        if key not in known and not isinstance(value, dict):
+        if key not in known and key not in TABLES and not isinstance(value, dict):
             import difflib
 
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "known keys: " + ", ".join(known)
             raise ConfigError(f"unknown key {key!r} in {path}; {hint}")
-    return {key: str(value) for key, value in table.items() if not isinstance(value, dict)}
+    return table
+
+
+def _plain_settings(table: Mapping[str, object]) -> Mapping[str, str]:
+    known = [setting.key for setting in SETTINGS]
+    return {key: str(value) for key, value in table.items() if key in known}
 
 
 def read_env_file(path: Path) -> Mapping[str, str]:

@@ -232,12 +232,16 @@ class ContainerConfig:
     cpus: float | None = None
     pids_limit: int | None = None
     disk_mb: int | None = None
+    max_containers: int | None = None
+    """How many of its sessions may run at once."""
     max_turn_seconds: int | None = None
     idle_exit_seconds: int | None = None
     close_after_days: int | None = None
     egress_mode: EgressMode | None = None
     egress_allow: tuple[str, ...] = ()
     credential: str | None = None
+    endpoint: str | None = None
+    allowed_models: tuple[str, ...] = ()
     taint_guard: bool = True
     script: str | None = None
     """Answers of the ``scripted`` provider."""
@@ -312,30 +316,6 @@ class ContainerStart:
     container_id: str
     started_at: datetime
     runtime_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class NewInboundEvent:
-    """An entry of the redo log. Without targets there is nothing to route."""
-
-    instance: str
-    event_key: str
-    received_at: datetime
-    outcome: str
-    """routed, held, ignored or rejected."""
-    reason: str | None = None
-    event_json: str | None = None
-    targets_json: str | None = None
-    waits_for: str | None = None
-    """The request that somebody has to decide first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoggedEvent(NewInboundEvent):
-    """An entry of the redo log as stored."""
-
-    event_id: int
-    state: EventState
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,15 @@ class HostPaths:
         return self.home / "secrets"
 
     @property
+    def authority(self) -> Path:
+        """Keys and certificates with which the vault looks into TLS connections."""
+        return self.secrets / "ca"
+
+    def extras(self, name: str) -> Path:
+        """Libraries that ``nanoclaw extras add`` has put there."""
+        return self.home / "extras" / name
+
+    @property
     def logs(self) -> Path:
         return self.home / "logs"
 

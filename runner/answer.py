@@ -30,6 +30,8 @@ TEXTS = {
     Trouble.BILLING: "There is no credit left. The operator has to top it up.",
     Trouble.DAY_LIMIT: "The daily spending limit of this agent is reached. "
     "It answers again tomorrow, or when the operator has raised the limit.",
+    Trouble.BUDGET: "A budget is used up.",
+    Trouble.BUDGET_TOLD: "A budget is used up.",
     Trouble.OVERLOADED: "The model is overloaded just now. Please send your message again later.",
     Trouble.NETWORK: "The model could not be reached. Please send your message again later.",
     Trouble.REFUSAL: "This was declined by the safety system.",

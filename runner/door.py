@@ -9,6 +9,7 @@ bounded, and each side's speed holds back the other's.
 import asyncio
 import contextlib
 import logging
+import select
 from pathlib import Path
 
 from contract.config import DoorConfig
@@ -18,11 +19,18 @@ from runner.log import fields
 _log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+PROXY_USER = "agent"
+"""The vault looks at the password only, which is the token."""
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+NO_PROXY_VARIABLES = ("NO_PROXY", "no_proxy")
+NO_PROXY = "127.0.0.1,localhost,::1"
 MAX_CONNECTIONS = 64
 """As many as the vault serves per door; further ones wait for a place."""
 MAX_WAITING = 192
 CHUNK_BYTES = 64 * 1024
 LINGER_SECONDS = 1.0
+LOOK_SECONDS = 0.25
+"""Between two looks at a vault that has ended its direction."""
 CONNECT_SECONDS = 8.0
 """Longer than the host needs to start a vault again that was killed."""
 CONNECT_PAUSES = (0.02, 0.05, 0.1, 0.25, 0.5)
@@ -48,7 +56,14 @@ class Relay:
 
     def environment(self) -> dict[str, str]:
         """What the runner sets for itself and for everything it starts."""
-        return {"ANTHROPIC_BASE_URL": self.base_url, "ANTHROPIC_AUTH_TOKEN": self._token}
+        proxy = f"http://{PROXY_USER}:{self._token}@{HOST}:{self._port}"
+        return {
+            "ANTHROPIC_BASE_URL": self.base_url,
+            "ANTHROPIC_AUTH_TOKEN": self._token,
+            **dict.fromkeys(PROXY_VARIABLES, proxy),
+            **dict.fromkeys(NO_PROXY_VARIABLES, NO_PROXY),
+            "NODE_USE_ENV_PROXY": "1",
+        }
 
     async def start(self) -> None:
         """Listens on a free port; raises OSError when there is none."""
@@ -89,8 +104,9 @@ class Relay:
             return
         sending = asyncio.create_task(_send(reader, vault_writer))
         try:
-            # The vault's side decides: what it has ended is over, whatever the client still sends.
             await _pass(vault_reader, writer)
+            await _half(writer, vault_writer, sending)
+            # The vault's side decides: what it has ended is over, whatever the client still sends.
             sending.cancel()
             await asyncio.wait({sending})
             await _finish(reader, writer)
@@ -131,10 +147,34 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
 
 
+async def _half(
+    writer: asyncio.StreamWriter, vault: asyncio.StreamWriter, sending: "asyncio.Task[None]"
+) -> None:
+    """The other side of a tunnel has ended its own direction; ours goes on until it ends too, or
+    the vault hangs up. Returns at once when it has, as after an answer."""
+    if _is_gone(vault):
+        return
+    with contextlib.suppress(OSError):
+        writer.write_eof()
+    while not sending.done() and not _is_gone(vault):
+        await asyncio.wait({sending}, timeout=LOOK_SECONDS)
+
+
+def _is_gone(vault: asyncio.StreamWriter) -> bool:
+    """Whether the other end is closed in both directions; reading alone cannot tell."""
+    descriptor = vault.get_extra_info("socket").fileno()
+    if descriptor < 0 or vault.transport.is_closing():
+        return True
+    watch = select.poll()
+    watch.register(descriptor, 0)
+    return bool(watch.poll(0))
+
+
 async def _finish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Reads on for a moment: closing over unread bytes would cost the client the last answer."""
     with contextlib.suppress(OSError):
         async with asyncio.timeout(LINGER_SECONDS):
-            writer.write_eof()
+            if writer.can_write_eof():
+                writer.write_eof()
             while await reader.read(CHUNK_BYTES):
                 pass

@@ -113,10 +113,12 @@ async def _open_door(settings: Settings) -> "Relay | None":
     if settings.session.door is None:
         return None
     from runner.door import Relay
+    from runner.trust import trusted
 
     relay = Relay(settings.session.door)
     await relay.start()
     os.environ.update(relay.environment())
+    os.environ.update(trusted(settings.paths, os.environ))
     return relay
 
 

@@ -82,7 +82,17 @@ def build_prompt(items: Iterable[Incoming], facts: PromptFacts) -> Prompt:
         ids=tuple(item.row.id for item in rows),
         notes=(*facts.notes, *(storable(note) for item in rows for note in item.notes)),
         attachments=tuple(_files(shown, facts))[:MAX_FILES],
+        series=_series(rows),
     )
+
+
+def _series(rows: tuple[Incoming, ...]) -> str | None:
+    waking = {
+        item.row.series_id if item.row.kind is MessageKind.TASK else None
+        for item in rows
+        if item.row.trigger
+    }
+    return waking.pop() if len(waking) == 1 else None
 
 
 def escape(text: str) -> str:

@@ -40,7 +40,7 @@ class Later:
     """The answer comes later: ``begin`` is called after the commit and calls ``finish`` once.
 
     It may raise CommandError or SessionFileBusy instead. A dry run answers with ``instead`` and
-    begins nothing.
+    begins nothing. Never for a change that an agent wants: see ``effect_wait``.
     """
 
     begin: Callable[[Services, Finish], None]
@@ -73,7 +73,6 @@ class CommandContext:
     taint: str | None = None
     """What foreign content the agent has read in the turn in which it asks."""
     bells: list[str] = field(default_factory=list)
-    deeds: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def paths(self) -> HostPaths:
@@ -101,7 +100,3 @@ class CommandContext:
         """After the commit; the names are those of ``nanoclaw.bell``."""
         if bell not in self.bells:
             self.bells.append(bell)
-
-    def after_commit(self, deed: Callable[[], None]) -> None:
-        """Files and the like. Must be repeatable; not called for a dry run."""
-        self.deeds.append(deed)

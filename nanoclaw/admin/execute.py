@@ -1,8 +1,8 @@
 """Runs one operation: in a transaction if it changes anything, with its line in the audit.
 
 Called by ``dispatch``. The row of the audit, the change and what is kept of the answer are one
-step (N-64); files, bells and other processes come after it. A dry run is the same transaction,
-rolled back.
+step (N-64); bells come after it, and what touches anything but the database is left to effects. A
+dry run is the same transaction, rolled back.
 """
 
 import logging
@@ -16,7 +16,6 @@ from nanoclaw.admin.arguments import Arguments
 from nanoclaw.admin.context import CommandContext, Later
 from nanoclaw.admin.frames import ErrorCode
 from nanoclaw.admin.masking import masked
-from nanoclaw.admin.problems import CommandError
 from nanoclaw.admin.registry import Command
 from nanoclaw.db.connection import transaction
 
@@ -61,7 +60,8 @@ def execute(context: CommandContext, step: Step, keep: Keep) -> object:
             result = result.instead
         return {"dry_run": True, "rows_changed": rows, "result": result}
     reached("ncl.committed")
-    _afterwards(context, step)
+    for name in context.bells:
+        bell.ring(context.paths, name)
     return result
 
 
@@ -81,21 +81,6 @@ def _record(context: CommandContext, step: Step) -> None:
     )
     audit.record(context.conn, entry, context.now)
     log.info("changed by ncl", extra={"reason": f"{step.command.name} by {context.actor}"})
-
-
-def _afterwards(context: CommandContext, step: Step) -> None:
-    """What is committed stays so, whatever happens here."""
-    try:
-        for deed in context.deeds:
-            deed()
-    except OSError as error:
-        log.warning("after ncl", extra={"reason": f"{step.command.name}: {error}"})
-        raise CommandError(
-            f"{step.command.words} is stored, but its files could not be dealt with: {error}"
-        ) from error
-    finally:
-        for name in context.bells:
-            bell.ring(context.paths, name)
 
 
 def constraint_problem(error: sqlite3.IntegrityError) -> tuple[ErrorCode, str]:

@@ -27,7 +27,7 @@ from nanoclaw.paths import PRIVATE_MODE, HostPaths
 MAKE = "ncl_make_folders"
 REMOVE = "ncl_remove_folders"
 TRASH = "trash"
-MAX_PAYLOAD_BYTES = 2 * 1024 * 1024
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 
 
 def make_later(context: CommandContext, group: AgentGroup, instructions: str | None) -> str:

@@ -65,11 +65,19 @@ def _by_words(registry: Registry, words: Sequence[str]) -> Found | None:
         if command is None:
             continue
         rest = words[length:]
+        spec = command.operation.target
+        if rest and spec is not None and spec.all_words:
+            return Found(command, " ".join(map(_quoted, rest)))
         if len(rest) > 1:
             shown = " ".join(rest)[:MAX_SHOWN]
             raise InvalidArgsError(f"{command.words} takes one word behind it, not {shown!r}")
         return Found(command, rest[0] if rest else None)
     return None
+
+
+def _quoted(word: str) -> str:
+    """A word with blanks in it was one word for a shell, and stays together."""
+    return f'"{word}"' if " " in word and '"' not in word else word
 
 
 def _by_name(registry: Registry, name: str) -> Found | None:

@@ -39,8 +39,9 @@ class Kind(StrEnum):
 class ArgumentSpec:
     """A flag. ``name`` has underscores, people type dashes.
 
-    ``positional``: the word behind the verb binds to it (N-35). ``nullable``: ``--null <name>``, or
-    an empty text, empties it. ``minimum`` and ``maximum`` are for numbers.
+    ``positional``: the word behind the verb binds to it (N-35); ``all_words``: so do all that come
+    after it. ``nullable``: ``--null <name>``, or an empty text, empties it. ``minimum`` and
+    ``maximum`` are for numbers.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ArgumentSpec:
     """Text instead of ``--name is required``."""
     host_only: bool = False
     """No agent may give it, not even with an approval."""
+    all_words: bool = False
 
     @property
     def flag(self) -> str:
@@ -83,7 +85,7 @@ Run = Callable[[CommandContext, Arguments], object]
 
 A ``mutating`` one runs inside a transaction of ``context.conn``: it is committed when the function
 returns and rolled back when it raises or the call is a dry run. What touches anything but that
-database is handed to ``context.after_commit``.
+database is left to an effect (``effect_wait.leave_to``).
 """
 
 

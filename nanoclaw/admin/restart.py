@@ -1,35 +1,41 @@
-"""Restarts containers for ``groups restart`` and ``sessions restart`` (N-87 to N-91).
+"""Stops containers for ``groups restart``, ``sessions restart`` and ``containers stop`` (N-87).
 
-The notes for the fresh containers are written and the sweep is asked after the command has
-committed; the answer is how many containers are being stopped. A new image is built by an effect,
-which also stops the containers; whoever waits for the answer holds nobody up.
+The command only records what is to be done; the delivery process writes the notes for the fresh
+containers and asks the sweep until none of the old ones is left, also after a crash (N-88, N-91).
+A new image is built by an effect of its own, which also stops the containers.
 """
 
-import logging
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from contract.errors import SessionFileError
+from contract.errors import BadContent
 from contract.ids import derived_id
-from nanoclaw.admin.context import CommandContext, Finish, Later, Services
+from contract.jsontext import parse_object
+from nanoclaw.admin.context import CommandContext
+from nanoclaw.admin.effect_wait import Awaited, leave_to, once_done
 from nanoclaw.admin.problems import CommandError
 from nanoclaw.agents.install import BuildRequest, request_build
 from nanoclaw.bell import DELIVERY
 from nanoclaw.containers.packages import stored_packages
 from nanoclaw.db import container_configs, effects, sessions
-from nanoclaw.db.effects import EffectState
+from nanoclaw.db.effects import Effect, EffectState
+from nanoclaw.effects.base import Again, Done, EffectContext, Failed, HandlerResult, UnderWay
 from nanoclaw.events import Ok, StopContainers
 from nanoclaw.link import Answer
 from nanoclaw.model import Session
 from nanoclaw.sessions.note import AgentNote, write_note
 from nanoclaw.sessions.restart import Restart, prepare_restart
 
+STOP = "ncl_stop_containers"
+TELL = "ncl_tell_rebuilt"
 ANSWER_SECONDS = 10.0
-LOOK_SECONDS = 0.2
+LOOK_AGAIN_SECONDS = 1.0
+STOP_LOOKS = (0.02, 0.05, 0.1, 0.2, 0.4) + (0.5,) * 50
+"""About half a minute; the sweep gives a container ten seconds to end by itself."""
+BUILD_LOOKS = (0.2,) * 5 + (1.0,) * 1800
+"""Longer than any client waits."""
 REASON = "restarted by ncl"
-
-log = logging.getLogger(__name__)
+MAX_PAYLOAD_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +45,56 @@ class Wanted:
     agent_group_id: str
     session_id: str | None = None
     message: str | None = None
+    reason: str = REASON
 
 
-def restart(context: CommandContext, wanted: Wanted) -> Later:
+def restart(context: CommandContext, wanted: Wanted) -> object:
     """Of what is running now; sessions without a container come back by themselves."""
-    count = len(_running(context, wanted))
-    conn, paths, now = context.conn, context.paths, context.now
+    answer = {"restarted": len(_running(context, wanted)), "rebuilt": False}
+    if not answer["restarted"] and not (wanted.session_id and wanted.message):
+        return answer
+    return once_done(context, Awaited(stop_later(context, wanted), answer, looks=STOP_LOOKS))
+
+
+def stop_later(context: CommandContext, wanted: Wanted) -> str:
+    """The id of the effect."""
+    payload = {
+        "sessionId": wanted.session_id,
+        "message": wanted.message,
+        "reason": wanted.reason,
+    }
+    return leave_to(context, STOP, payload, wanted.agent_group_id)
+
+
+def carry_out(context: EffectContext, effect: Effect) -> HandlerResult:
+    """The handler of STOP: over when none is left that is older than the command."""
+    payload = _payload(effect)
+    session_id = _text(payload, "sessionId")
     order = Restart(
-        agent_group_id=wanted.agent_group_id,
-        cause=context.cause,
-        reason=REASON,
-        asked_at=now,
-        changed_at=now,
-        message=wanted.message,
-        only_for=wanted.session_id,
+        agent_group_id=effect.agent_group_id or "",
+        cause=effect.effect_id,
+        reason=_text(payload, "reason") or REASON,
+        asked_at=effect.created_at,
+        changed_at=effect.created_at,
+        message=_text(payload, "message"),
+        only_for=session_id,
     )
+    frame = _only(prepare_restart(context.conn, context.paths, order, context.now), session_id)
+    if not frame.session_ids:
+        return Done("nothing is left to stop")
 
-    def begin(services: Services, finish: Finish) -> None:
-        frame = _only(prepare_restart(conn, paths, order, now), wanted.session_id)
-        if not frame.session_ids:
-            finish({"restarted": 0, "rebuilt": False})
-            return
+    def on_answer(answer: Answer) -> None:
+        if isinstance(answer, Ok):
+            reason = f"{len(frame.session_ids)} containers are being stopped"
+            context.complete(effect.effect_id, Again(reason, LOOK_AGAIN_SECONDS))
+        else:
+            context.complete(effect.effect_id, Again(f"the sweep does not answer: {answer}"))
 
-        def on_answer(answer: Answer) -> None:
-            if isinstance(answer, Ok):
-                finish({"restarted": len(frame.session_ids), "rebuilt": False})
-            else:
-                finish(CommandError(f"the sweep does not answer ({answer}); try again"))
+    context.requests.to_sweep(frame, ANSWER_SECONDS, on_answer)
+    return UnderWay()
 
-        services.to_sweep(frame, ANSWER_SECONDS, on_answer)
 
-    return Later(begin, {"restarted": count, "rebuilt": False})
+# --- with a new image -----------------------------------------------------------------------------
 
 
 def rebuild(context: CommandContext, wanted: Wanted) -> object:
@@ -77,8 +102,7 @@ def rebuild(context: CommandContext, wanted: Wanted) -> object:
 
     A person waits for the end of it. An agent does not: it is told by whoever builds.
     """
-    conn = context.conn
-    config = container_configs.get(conn, wanted.agent_group_id)
+    config = container_configs.get(context.conn, wanted.agent_group_id)
     if config is None:
         raise CommandError(f"No container config for group: {wanted.agent_group_id}")
     agent = context.agent
@@ -89,57 +113,62 @@ def rebuild(context: CommandContext, wanted: Wanted) -> object:
         session_id=agent.session_id if agent is not None else None,
         approval_id=context.approved.approval_id if context.approved is not None else None,
     )
-    request_build(conn, build, context.actor, (context.cause, context.now))
+    request_build(context.conn, build, context.actor, (context.cause, context.now))
     context.ring(DELIVERY)
+    last = f"build/{context.cause}"
+    if wanted.message is not None:
+        last = _tell_later(context, wanted, last)
     running = _running(context, replace(wanted, session_id=None))
+    done: dict[str, object] = {"restarted": len(running), "rebuilt": len(build.packages) > 0}
+    at_once = done
     if agent is not None:
-        return {"restarted": 0, "rebuilt": False, "note": "the image is being built"}
-    result = {"restarted": len(running), "rebuilt": len(build.packages) > 0}
-    waiting = _Waiting(conn, f"build/{context.cause}", result)
-    told = _teller(context, running, wanted.message)
-
-    def begin(services: Services, finish: Finish) -> None:
-        waiting.look(services, finish, told)
-
-    return Later(begin, result)
+        at_once = {"restarted": 0, "rebuilt": False, "note": "the image is being built"}
+    trouble = "the image could not be built: "
+    return once_done(
+        context, Awaited(last, done, at_once=at_once, looks=BUILD_LOOKS, trouble=trouble)
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """For the end of a build. Without packages there is none: the image of all is used again."""
-
-    conn: sqlite3.Connection
-    effect_id: str
-    result: Mapping[str, object]
-
-    def look(self, services: Services, finish: Finish, told: Callable[[], None]) -> None:
-        effect = effects.get(self.conn, self.effect_id)
-        if effect is None:
-            finish(CommandError("the build was forgotten; try again"))
-        elif effect.state is EffectState.DONE:
-            told()
-            finish(self.result)
-        elif effect.state is EffectState.FAILED:
-            finish(CommandError(f"the image could not be built: {effect.last_error}"))
-        else:
-            services.call_later(LOOK_SECONDS, lambda: self.look(services, finish, told))
+def _tell_later(context: CommandContext, wanted: Wanted, build_id: str) -> str:
+    """The message to those who are stopped for the new image; it also brings them back."""
+    told = [session.id for session in _running(context, wanted)]
+    payload = {"build": build_id, "sessions": told, "message": wanted.message}
+    return leave_to(context, TELL, payload, wanted.agent_group_id)
 
 
-def _teller(
-    context: CommandContext, running: list[Session], message: str | None
-) -> Callable[[], None]:
-    """Says the message to those who were stopped for the new image; it also brings them back."""
+def tell(context: EffectContext, effect: Effect) -> HandlerResult:
+    """The handler of TELL: waits for the build."""
+    payload = _payload(effect)
+    build = effects.get(context.conn, _text(payload, "build") or "")
+    if build is None:
+        return Failed("the build was forgotten; try again")
+    if build.state is EffectState.FAILED:
+        return Failed(build.last_error or "it failed")
+    if build.state is not EffectState.DONE:
+        return Again("the image is being built", LOOK_AGAIN_SECONDS)
+    told = payload.get("sessions")
+    for session_id in told if isinstance(told, list) else []:
+        session = sessions.get(context.conn, str(session_id))
+        if session is not None and session.quarantined_at is None:
+            note_id = derived_id("restart", effect.created_at, f"{effect.effect_id}/{session.id}")
+            note = AgentNote(note_id, _text(payload, "message") or "")
+            write_note(context.conn, context.paths, session, note, context.now)
+    return Done("told")
 
-    def tell() -> None:
-        for session in running if message is not None else ():
-            note_id = derived_id("restart", context.now, f"{context.cause}/{session.id}")
-            note = AgentNote(note_id, message or "")
-            try:
-                write_note(context.conn, context.paths, session, note, context.now)
-            except SessionFileError as error:
-                log.warning("not told", extra={"session": session.id, "reason": str(error)})
 
-    return tell
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _payload(effect: Effect) -> Mapping[str, object]:
+    """Raises BadContent; only a payload that this module did not write does that."""
+    if not effect.agent_group_id:
+        raise BadContent("a restart without its agent group")
+    return parse_object(effect.payload, max_bytes=MAX_PAYLOAD_BYTES)
+
+
+def _text(payload: Mapping[str, object], key: str) -> str | None:
+    value = payload.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _running(context: CommandContext, wanted: Wanted) -> list[Session]:

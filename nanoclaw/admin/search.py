@@ -25,7 +25,7 @@ KINDS = ("in", "out", "task")
 
 _TEXT = ArgumentSpec(
     "text", 'all of them must be in a message; "in quotation marks" with blanks', required=True,
-    positional=True, missing="give the words to search for",
+    positional=True, all_words=True, missing="give the words to search for",
 )  # fmt: skip
 
 

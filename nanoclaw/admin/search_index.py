@@ -117,8 +117,8 @@ class Indexer:
                 with closing(SearchIndex.open(self._path)) as index:
                     return self._work(_Round(conn, index, now))
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
+                if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError):
+                    raise  # the file is not to blame
                 log.warning("search index is made anew", extra={"reason": str(error)})
                 remove(self._path)
                 return True

@@ -17,7 +17,8 @@ from nanoclaw.admin.shown import moment, short, short_message
 from nanoclaw.admin.why_cause import decide_cause
 from nanoclaw.admin.why_facts import TargetFacts, WhyFacts, WhyReader
 from nanoclaw.db.effects import Effect
-from nanoclaw.model import Delivery, DeliveryState, LoggedEvent
+from nanoclaw.db.inbound_events import LoggedEvent
+from nanoclaw.model import Delivery, DeliveryState
 
 _MESSAGE = ArgumentSpec(
     "message", "any id of it: in the chat, in a session, of its receipt, or its number",

@@ -26,11 +26,12 @@ from nanoclaw.db import approvals, closed_cards, reading_messages, search_query,
 from nanoclaw.db.approvals import Approval
 from nanoclaw.db.closed_cards import ClosedCard
 from nanoclaw.db.effects import Effect
+from nanoclaw.db.inbound_events import LoggedEvent
 from nanoclaw.db.search_index import open_for_search
 from nanoclaw.effects.request import parse_request
 from nanoclaw.errors import StateError
 from nanoclaw.log import LOG_NAME
-from nanoclaw.model import Delivery, LoggedEvent, Session
+from nanoclaw.model import Delivery, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
 

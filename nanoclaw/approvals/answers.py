@@ -6,15 +6,17 @@ Called by the router for buttons and typed answers, later by the administration.
 import sqlite3
 from datetime import datetime
 
-from nanoclaw.approvals import channels, closed, questions, requests, senders
+from nanoclaw.approvals import channels, closed, credentials, egress, questions, requests, senders
 from nanoclaw.approvals.clicks import Answerer, Click
 from nanoclaw.events import ActionOutcome, ActionResult
 
 ANSWERERS: tuple[Answerer, ...] = (
+    credentials.answer,
     requests.answer,
     questions.answer,
     senders.answer,
     channels.answer,
+    egress.answer,
     closed.answer,
 )
 

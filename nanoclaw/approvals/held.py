@@ -12,7 +12,7 @@ from datetime import datetime
 from contract.errors import BadContent
 from contract.jsontext import parse_object
 from nanoclaw.db import inbound_events
-from nanoclaw.model import NewInboundEvent
+from nanoclaw.db.inbound_events import NewInboundEvent
 from nanoclaw.permissions.identity import user_id_of
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024

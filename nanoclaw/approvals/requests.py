@@ -115,7 +115,7 @@ def cancel(conn: sqlite3.Connection, approval_id: str, by: str, now: datetime) -
 def answer(conn: sqlite3.Connection, click: Click, now: datetime) -> ActionResult | None:
     """See ``clicks.Answerer``."""
     approval = approvals.get(conn, click.card_id)
-    if approval is None:
+    if approval is None or approval.action == approvals.CREDENTIAL_ACTION:
         return None
     if not is_entitled(conn, click.user_id, approval.agent_group_id):
         log.warning(

@@ -8,6 +8,7 @@ window (``chat_window``), otherwise lines in and lines out, and with ``-m`` a si
 import argparse
 import sys
 from enum import IntEnum
+from shlex import quote
 from typing import TextIO
 
 from nanoclaw.channels.cli.lines import Place
@@ -79,7 +80,8 @@ def _is_terminal(stream: TextIO | None) -> bool:
 
 def _no_host(config: HostConfig) -> int:
     path = config.paths.socket("cli")
-    print_error(f"no host answers on {path}; start one with: nanoclaw run --home {config.home}")
+    home = quote(str(config.home))
+    print_error(f"no host answers on {path}; start one with: nanoclaw run --home {home}")
     return ChatExit.NO_HOST
 
 

@@ -8,6 +8,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from nanoclaw.cli.extras_options import add_commands as add_extras_commands
+from nanoclaw.cli.secrets_options import add_commands as add_secrets_commands
 from nanoclaw.config import SETTINGS, HostConfig, load_config, read_service_manager
 from nanoclaw.version import VERSION
 
@@ -55,7 +57,21 @@ def build_parser() -> argparse.ArgumentParser:
     build = image_commands.add_parser("build", help="build the agent image now")
     build.set_defaults(run_command=_image_build)
 
-    for command in (run, status, demo, chat, image, build):
+    sql = commands.add_parser("sql", help="run SQL on a database file, as a last resort")
+    sql.add_argument("database", metavar="DATABASE", type=Path, help="the file")
+    sql.add_argument("statements", metavar="SQL", help="rows are printed as a|b|c")
+    sql.set_defaults(run_command=_sql)
+
+    secrets = commands.add_parser("secrets", help="keep the owner's keys and tokens")
+    secrets_commands = add_secrets_commands(secrets)
+    secrets.set_defaults(run_command=_secrets)
+
+    extras = commands.add_parser("extras", help="add libraries that only some installations want")
+    extras_commands = add_extras_commands(extras)
+    extras.set_defaults(run_command=_extras)
+
+    with_home = (extras, *extras_commands, sql)
+    for command in (*with_home, run, status, demo, chat, image, build, secrets, *secrets_commands):
         _add_home(command)
     return parser
 
@@ -121,3 +137,21 @@ def _image_build(arguments: argparse.Namespace, config: HostConfig) -> int:
     from nanoclaw.containers import image_command
 
     return image_command.main(arguments, config)
+
+
+def _sql(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import sql
+
+    return sql.main(arguments)
+
+
+def _secrets(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import secrets
+
+    return secrets.main(arguments, config)
+
+
+def _extras(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import extras
+
+    return extras.main(arguments, config)

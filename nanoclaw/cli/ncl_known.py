@@ -15,6 +15,7 @@ DESTRUCTIVE: frozenset[str] = frozenset(
     {
         "budgets-rm",
         "destinations-remove",
+        "egress-remove",
         "groups-config-remove-mcp-server",
         "groups-config-remove-mount",
         "groups-config-remove-package",
@@ -22,6 +23,7 @@ DESTRUCTIVE: frozenset[str] = frozenset(
         "members-remove",
         "messaging-groups-delete",
         "roles-revoke",
+        "services-remove",
         "tasks-cancel",
         "wirings-delete",
     }

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 
 from nanoclaw.paths import HostPaths
 
@@ -65,7 +66,7 @@ def unreachable_text(found: Unreachable) -> str:
         )
     lines += [
         "Is the host running? Start it in the foreground with:",
-        f"  nanoclaw run --home {found.home}",
+        f"  nanoclaw run --home {quote(str(found.home))}",
         "or restart its service with:",
         f"  {restart_command(found)}",
     ]
@@ -83,4 +84,4 @@ def restart_command(found: Unreachable) -> str:
         case Service.SYSTEMD_SYSTEM:
             return f"sudo systemctl restart {UNIT.format(slug=found.slug)}"
         case Service.SCRIPT:
-            return str(found.home / START_SCRIPT)
+            return quote(str(found.home / START_SCRIPT))

@@ -36,7 +36,7 @@ def run_local(typed: Typed, paths: HostPaths) -> int:
         run = ncl_live.run_top if words[0] == "top" else ncl_live.run_logs
         return run(typed, paths)
     if words[0] == "search":
-        return _search(_in_one(typed), paths)
+        return _search(typed, paths)
     return _why(typed, paths)
 
 
@@ -55,13 +55,6 @@ def with_flags(typed: Typed) -> Typed:
         positionals += (taken,)
         args["follow"] = True
     return replace(typed, positionals=positionals, command="-".join(positionals), args=args)
-
-
-def _in_one(typed: Typed) -> Typed:
-    """All words that are searched for are one value."""
-    text = " ".join(typed.positionals[1:])
-    args = {"text": text, **typed.args} if text else typed.args
-    return replace(typed, positionals=("search",), command="search", args=args)
 
 
 def asked(typed: Typed, paths: HostPaths) -> Frame:

@@ -82,7 +82,10 @@ def render_host_view(view: "HostView") -> str:
     host = view.host
     if not view.running:
         last = f"; the last one was {host.state} at {host.updated_at}" if host is not None else ""
-        return f"no host is running on {view.home}{last}\nstart it with `nanoclaw run`"
+        from shlex import quote  # ``ncl`` has no use for it
+
+        command = f"nanoclaw run --home {quote(str(view.home))}"
+        return f"no host is running on {view.home}{last}\nstart it with `{command}`"
     if host is None:
         return f"a host (pid {view.pid}) is starting on {view.home}"
     lines = [

@@ -24,11 +24,16 @@ Body = dict[str, object]
 RUNNER_PYTHON = "/opt/nanoclaw/bin/python"
 LOG_BYTES = 1024 * 1024
 LOG_FILES = 2
+CPU_SHARES = 512
+"""Half of what everybody else has: when the machine is busy, the host goes first."""
+OOM_SCORE_ADJ = 500
+"""When the whole machine is out of memory, an agent goes before the host."""
 COMPILE_MEMORY_BYTES = 512 * 1024 * 1024
+LEAST_FILE_BYTES = 4096
 
 
-def container_body(spec: ContainerSpec) -> Body:
-    """Body of "create a container" for an agent."""
+def container_body(spec: ContainerSpec, engine_cpus: int) -> Body:
+    """Body of "create a container" for an agent, on an engine with so many processors."""
     return {
         "Image": spec.image,
         "User": f"{spec.user.uid}:{spec.user.gid}",
@@ -43,7 +48,8 @@ def container_body(spec: ContainerSpec) -> Body:
         "Tty": False,
         "HostConfig": {
             **_hardening(),
-            **_limits(spec.limits),
+            **_limits(spec.limits, engine_cpus),
+            "OomScoreAdj": OOM_SCORE_ADJ,
             "Mounts": [_mount(mount) for mount in (*spec.mounts, *spec.extra_mounts)],
             "Tmpfs": {tmpfs.target: _tmpfs(tmpfs) for tmpfs in spec.tmpfs},
             "LogConfig": {
@@ -92,11 +98,14 @@ def _hardening() -> Body:
     }
 
 
-def _limits(limits: Limits) -> Body:
+def _limits(limits: Limits, engine_cpus: int) -> Body:
+    # An engine refuses a limit above what it has; there it would limit nothing.
+    cpus = min(limits.cpus, engine_cpus)
     return {
         "Memory": limits.memory_bytes,
         "MemorySwap": limits.memory_bytes,  # the same number: no swap on top
-        "NanoCpus": round(limits.cpus * 1_000_000_000),
+        "NanoCpus": round(cpus * 1_000_000_000),
+        "CpuShares": CPU_SHARES,
         "PidsLimit": limits.pids,
         "Ulimits": [
             {"Name": "fsize", "Soft": limits.file_bytes, "Hard": limits.file_bytes},
@@ -119,7 +128,8 @@ def _mount(mount: Mount) -> Body:
 
 def _tmpfs(tmpfs: Tmpfs) -> str:
     run = "exec" if tmpfs.executable else "noexec"
-    return f"rw,{run},nosuid,nodev,size={tmpfs.size_bytes},mode=1777"
+    files = tmpfs.size_bytes // LEAST_FILE_BYTES  # empty ones take memory too, which no size counts
+    return f"rw,{run},nosuid,nodev,size={tmpfs.size_bytes},nr_inodes={files},mode=1777"
 
 
 def found_in(entry: Mapping[str, object]) -> Found:

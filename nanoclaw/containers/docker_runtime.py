@@ -64,6 +64,7 @@ class DockerRuntime:
         self._version = min(api_version, newest, key=version_pair)
         self._label = (INSTALL_LABEL, slug)
         self._threads = threading.local()
+        self._cpus: int | None = None
 
     @classmethod
     def connect(cls, address: str, slug: str) -> "DockerRuntime":
@@ -73,8 +74,8 @@ class DockerRuntime:
     # --- containers -------------------------------------------------------------------------------
 
     def start(self, spec: ContainerSpec) -> str:
-        body = container_body(spec)
         with _translated():
+            body = container_body(spec, self._engine_cpus())
             container_id = self._create(body, spec.name)
             try:
                 self._api().start(container_id)
@@ -98,6 +99,12 @@ class DockerRuntime:
             raise NameTaken(str(old["Id"]))
         api.remove_container(str(old["Id"]), force=True)
         return _created(api, body, name)
+
+    def _engine_cpus(self) -> int:
+        """Asked once: an engine with other processors is another engine, or a new connection."""
+        if self._cpus is None:
+            self._cpus = max(1, int(self._api().info()["NCPU"]))
+        return self._cpus
 
     def _discard(self, container_id: str) -> None:
         # If this fails too, the next start of the session finds the dead one and removes it.

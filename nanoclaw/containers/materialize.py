@@ -6,7 +6,8 @@ comes last. Nothing here is ever read back by the host (H-172).
 """
 
 import sqlite3
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from contract import layout
 from contract.config import (
@@ -43,6 +44,7 @@ class InstallFacts:
     assistant_name: str
     provider: str
     idle_exit_seconds: int
+    prices: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def runner_config(facts: StartFacts) -> RunnerConfig:
         max_cost_per_day_usd=config.max_cost_per_day_usd,
         native_attachments=config.native_attachments,
         compat=config.compat,
-        prices=config.prices,
+        prices={**facts.install.prices, **config.prices},
         web_tools=config.web_tools or DEFAULT_WEB_TOOLS,
         tool_timeouts=config.tool_timeouts,
         disabled_tools=config.disabled_tools,

@@ -171,6 +171,7 @@ def container_name(slug: str, session_id: str) -> str:
 
 def build_spec(facts: SpecFacts) -> ContainerSpec:
     """The container of one session."""
+    limits = decide_limits(facts.config)
     return ContainerSpec(
         name=container_name(facts.slug, facts.session.id),
         image=facts.image,
@@ -178,7 +179,7 @@ def build_spec(facts: SpecFacts) -> ContainerSpec:
         environment=_environment(facts),
         mounts=_mounts(facts.folders),
         tmpfs=(
-            Tmpfs("/tmp", TMP_BYTES, executable=True),  # noqa: S108  inside the container
+            Tmpfs("/tmp", _tmp_bytes(limits), executable=True),  # noqa: S108  inside the container
             Tmpfs("/run", RUN_BYTES, executable=False),
         ),
         labels=(
@@ -188,10 +189,15 @@ def build_spec(facts: SpecFacts) -> ContainerSpec:
             (RUNTIME_LABEL, facts.runtime_version),
             (LEASE_LABEL, str(facts.lease)),
         ),
-        limits=decide_limits(facts.config),
+        limits=limits,
         log_file=facts.folders.log_file,
         extra_mounts=facts.extra_mounts,
     )
+
+
+def _tmp_bytes(limits: Limits) -> int:
+    """What lies there counts as the container's memory: a full folder alone must not kill it."""
+    return min(TMP_BYTES, limits.memory_bytes // 4)
 
 
 def _environment(facts: SpecFacts) -> tuple[tuple[str, str], ...]:

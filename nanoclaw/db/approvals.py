@@ -14,6 +14,9 @@ from contract.clock import parse_text, to_text
 from nanoclaw.db.questions import CardState
 from nanoclaw.db.rows import changed, many, moment, number, one, text_of, time_of, word_of
 
+CREDENTIAL_ACTION = "onecli_credential"
+"""These rows have cards and an end of their own: ``gateway`` reads them."""
+
 
 class ApprovalStatus(StrEnum):
     PENDING = "pending"
@@ -122,8 +125,9 @@ def with_new_card(conn: sqlite3.Connection, limit: int) -> list[Approval]:
         conn,
         approval_of,
         "SELECT * FROM pending_approvals INDEXED BY pending_approvals_created"
-        " WHERE status = 'pending' AND card_state = 'created' ORDER BY created_at LIMIT ?",
-        (limit,),
+        " WHERE status = 'pending' AND card_state = 'created' AND action <> ?"
+        " ORDER BY created_at LIMIT ?",
+        (CREDENTIAL_ACTION, limit),
     )
 
 
@@ -189,8 +193,8 @@ def expire(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Approval
         "UPDATE pending_approvals SET status = 'expired', card_state = 'expired', decided_at = ?1"
         " WHERE approval_id IN (SELECT approval_id FROM pending_approvals"
         " INDEXED BY pending_approvals_expiry WHERE status = 'pending' AND expires_at <= ?1"
-        " ORDER BY expires_at LIMIT ?2) RETURNING *",
-        (to_text(now), limit),
+        " AND action <> ?3 ORDER BY expires_at LIMIT ?2) RETURNING *",
+        (to_text(now), limit, CREDENTIAL_ACTION),
     )
 
 
@@ -207,8 +211,10 @@ def let_unbound_expire(conn: sqlite3.Connection, now: datetime) -> int:
 def next_expiry(conn: sqlite3.Connection) -> datetime | None:
     return moment(
         conn,
-        "SELECT min(expires_at) FROM pending_approvals INDEXED BY pending_approvals_expiry"
-        " WHERE status = 'pending'",
+        "SELECT expires_at FROM pending_approvals INDEXED BY pending_approvals_expiry"
+        " WHERE status = 'pending' AND expires_at IS NOT NULL AND action <> ?"
+        " ORDER BY expires_at LIMIT 1",
+        (CREDENTIAL_ACTION,),
     )
 
 

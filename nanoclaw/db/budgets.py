@@ -49,6 +49,7 @@ class Budget:
 
 def put(conn: sqlite3.Connection, budget: Budget) -> None:
     """Sets or replaces; a new amount is news, so the user will be told again."""
+    forget_told(conn, budget)
     conn.execute(
         "INSERT INTO budgets (scope, subject, period, unit, amount, updated_at, updated_by)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (scope, subject, period, unit) DO UPDATE SET"
@@ -85,6 +86,41 @@ def mark_told(conn: sqlite3.Connection, budget: Budget, period_key: str) -> bool
             " AND unit = ?5 AND told_for IS NOT ?1",
             (period_key, budget.scope, budget.subject, budget.period, budget.unit),
         )
+    )
+
+
+def tell_once(
+    conn: sqlite3.Connection, budget: Budget, period_key: str, audience: str, now: datetime
+) -> bool:
+    """True once per period and audience: a session, or an owner for one of two reasons."""
+    told = changed(
+        conn,
+        "INSERT INTO budget_told (scope, subject, period, unit, period_key, audience, told_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (
+            budget.scope,
+            budget.subject,
+            budget.period,
+            budget.unit,
+            period_key,
+            audience,
+            to_text(now),
+        ),
+    )
+    if told:
+        # Earlier periods are of no use any more, so that the table never grows.
+        conn.execute(
+            "DELETE FROM budget_told WHERE scope = ? AND subject = ? AND period = ? AND unit = ?"
+            " AND period_key <> ?",
+            (budget.scope, budget.subject, budget.period, budget.unit, period_key),
+        )
+    return bool(told)
+
+
+def forget_told(conn: sqlite3.Connection, budget: Budget) -> None:
+    conn.execute(
+        "DELETE FROM budget_told WHERE scope = ? AND subject = ? AND period = ? AND unit = ?",
+        (budget.scope, budget.subject, budget.period, budget.unit),
     )
 
 

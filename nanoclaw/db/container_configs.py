@@ -53,12 +53,15 @@ class ContainerConfigChange:
     cpus: float | Unset | None = UNSET
     pids_limit: int | Unset | None = UNSET
     disk_mb: int | Unset | None = UNSET
+    max_containers: int | Unset | None = UNSET
     max_turn_seconds: int | Unset | None = UNSET
     idle_exit_seconds: int | Unset | None = UNSET
     close_after_days: int | Unset | None = UNSET
     egress_mode: EgressMode | Unset | None = UNSET
     egress_allow: tuple[str, ...] | Unset = UNSET
     credential: str | Unset | None = UNSET
+    endpoint: str | Unset | None = UNSET
+    allowed_models: tuple[str, ...] | Unset = UNSET
     taint_guard: bool | Unset = UNSET
     script: str | Unset | None = UNSET
     agents_quota: int | Unset = UNSET
@@ -95,6 +98,7 @@ _SET = {
     "cpus": "UPDATE container_configs SET cpus = ? WHERE agent_group_id = ?",
     "pids_limit": "UPDATE container_configs SET pids_limit = ? WHERE agent_group_id = ?",
     "disk_mb": "UPDATE container_configs SET disk_mb = ? WHERE agent_group_id = ?",
+    "max_containers": "UPDATE container_configs SET max_containers = ? WHERE agent_group_id = ?",
     "max_turn_seconds": (
         "UPDATE container_configs SET max_turn_seconds = ? WHERE agent_group_id = ?"
     ),
@@ -107,6 +111,8 @@ _SET = {
     "egress_mode": "UPDATE container_configs SET egress_mode = ? WHERE agent_group_id = ?",
     "egress_allow": "UPDATE container_configs SET egress_allow = ? WHERE agent_group_id = ?",
     "credential": "UPDATE container_configs SET credential = ? WHERE agent_group_id = ?",
+    "endpoint": "UPDATE container_configs SET endpoint = ? WHERE agent_group_id = ?",
+    "allowed_models": "UPDATE container_configs SET allowed_models = ? WHERE agent_group_id = ?",
     "taint_guard": "UPDATE container_configs SET taint_guard = ? WHERE agent_group_id = ?",
     "script": "UPDATE container_configs SET script = ? WHERE agent_group_id = ?",
     "agents_quota": "UPDATE container_configs SET agents_quota = ? WHERE agent_group_id = ?",
@@ -201,12 +207,15 @@ def _config_of(row: sqlite3.Row) -> ContainerConfig:
         cpus=row["cpus"],
         pids_limit=row["pids_limit"],
         disk_mb=row["disk_mb"],
+        max_containers=row["max_containers"],
         max_turn_seconds=row["max_turn_seconds"],
         idle_exit_seconds=row["idle_exit_seconds"],
         close_after_days=row["close_after_days"],
         egress_mode=word_of(EgressMode, row["egress_mode"]),
         egress_allow=_texts(row["egress_allow"]),
         credential=row["credential"],
+        endpoint=row["endpoint"],
+        allowed_models=_texts(row["allowed_models"]),
         taint_guard=bool(row["taint_guard"]),
         script=row["script"],
         agents_quota=row["agents_quota"],

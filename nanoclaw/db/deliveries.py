@@ -43,6 +43,8 @@ class Failure(StrEnum):
     LATE = "late"
     DENIED = "denied"
     """A person did not allow it; the approval tells its agent."""
+    LEAK = "leak"
+    """It contains a secret of the owner, who is told which one."""
 
 
 class LaneAddress(NamedTuple):

@@ -12,7 +12,31 @@ from datetime import datetime
 
 from contract.clock import to_text
 from nanoclaw.db.rows import changed, id_list, many, number, one, time_of
-from nanoclaw.model import EventState, LoggedEvent, NewInboundEvent
+from nanoclaw.model import EventState
+
+
+@dataclass(frozen=True, slots=True)
+class NewInboundEvent:
+    """An entry of the redo log. Without targets there is nothing to route."""
+
+    instance: str
+    event_key: str
+    received_at: datetime
+    outcome: str
+    """routed, held, ignored or rejected."""
+    reason: str | None = None
+    event_json: str | None = None
+    targets_json: str | None = None
+    waits_for: str | None = None
+    """The request that somebody has to decide first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedEvent(NewInboundEvent):
+    """An entry of the redo log as stored."""
+
+    event_id: int
+    state: EventState
 
 
 @dataclass(frozen=True, slots=True)

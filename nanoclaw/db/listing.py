@@ -16,7 +16,10 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """``equal`` None means that the column is empty."""
+    """``equal`` None means that the column is empty.
+
+    ``common`` is a WITH clause of this package that makes the table, or nothing.
+    """
 
     table: str
     columns: tuple[str, ...]
@@ -25,6 +28,7 @@ class Listing:
     descending: bool = False
     limit: int = 200
     offset: int = 0
+    common: str = ""
 
 
 def rows(conn: sqlite3.Connection, listing: Listing) -> list[dict[str, object]]:
@@ -35,7 +39,7 @@ def rows(conn: sqlite3.Connection, listing: Listing) -> list[dict[str, object]]:
     where = " AND ".join(f"{name} IS ?" for name in listing.equal) or "1"
     way = "DESC" if listing.descending else "ASC"
     found = conn.execute(
-        f"SELECT {', '.join(listing.columns)} FROM {listing.table} WHERE {where}"  # noqa: S608
+        f"{listing.common} SELECT {', '.join(listing.columns)} FROM {listing.table} WHERE {where}"  # noqa: S608
         f" ORDER BY {listing.order} {way}, rowid {way} LIMIT ? OFFSET ?",
         (*listing.equal.values(), listing.limit, listing.offset),
     )

@@ -45,6 +45,7 @@ class UsageQuery:
     session_id: str | None = None
     day: str | None = None
     limit: int = 50
+    last_day: str | None = None
 
 
 def list_usage(conn: sqlite3.Connection, query: UsageQuery) -> list[UsageRow]:
@@ -54,14 +55,14 @@ def list_usage(conn: sqlite3.Connection, query: UsageQuery) -> list[UsageRow]:
         usage_of,
         "SELECT * FROM usage WHERE (?1 IS NULL OR agent_group_id = ?1)"
         " AND (?2 IS NULL OR session_id = ?2) AND (?3 IS NULL OR day >= ?3)"
-        " ORDER BY started_at DESC LIMIT ?4",
-        (query.agent_group_id, query.session_id, query.day, query.limit),
+        " AND (?5 IS NULL OR day <= ?5) ORDER BY started_at DESC LIMIT ?4",
+        (query.agent_group_id, query.session_id, query.day, query.limit, query.last_day),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class UsageSum:
-    """Everything that has the same ``key``: a day, an agent group, a session or a model."""
+    """Everything that has the same ``key``: a day, an agent group, a session, a model or a task."""
 
     key: str
     requests: int
@@ -74,19 +75,34 @@ _SUMS = {
     "day": "SELECT day AS key, count(*) AS requests, sum(tokens) AS tokens,"
     " sum(microusd) AS microusd, sum(state = 'reserved') AS open_requests FROM usage"
     " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
-    " AND (?3 IS NULL OR day >= ?3) GROUP BY 1 ORDER BY 1 DESC LIMIT ?4",
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5)"
+    " GROUP BY 1 ORDER BY 1 DESC LIMIT ?4",
     "group": "SELECT agent_group_id AS key, count(*) AS requests, sum(tokens) AS tokens,"
     " sum(microusd) AS microusd, sum(state = 'reserved') AS open_requests FROM usage"
     " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
-    " AND (?3 IS NULL OR day >= ?3) GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5)"
+    " GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
     "session": "SELECT session_id AS key, count(*) AS requests, sum(tokens) AS tokens,"
     " sum(microusd) AS microusd, sum(state = 'reserved') AS open_requests FROM usage"
     " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
-    " AND (?3 IS NULL OR day >= ?3) GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5)"
+    " GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
     "model": "SELECT model AS key, count(*) AS requests, sum(tokens) AS tokens,"
     " sum(microusd) AS microusd, sum(state = 'reserved') AS open_requests FROM usage"
     " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
-    " AND (?3 IS NULL OR day >= ?3) GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5)"
+    " GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
+    "series": "SELECT series_id AS key, count(*) AS requests, sum(tokens) AS tokens,"
+    " sum(microusd) AS microusd, sum(state = 'reserved') AS open_requests FROM usage"
+    " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5)"
+    " AND series_id IS NOT NULL"
+    " GROUP BY 1 ORDER BY 4 DESC, 3 DESC LIMIT ?4",
+    "all": "SELECT 'all' AS key, count(*) AS requests, coalesce(sum(tokens), 0) AS tokens,"
+    " coalesce(sum(microusd), 0) AS microusd,"
+    " coalesce(sum(state = 'reserved'), 0) AS open_requests FROM usage"
+    " WHERE (?1 IS NULL OR agent_group_id = ?1) AND (?2 IS NULL OR session_id = ?2)"
+    " AND (?3 IS NULL OR day >= ?3) AND (?5 IS NULL OR day <= ?5) LIMIT ?4",
 }
 SUM_KEYS = tuple(_SUMS)
 
@@ -99,7 +115,7 @@ def sum_usage(conn: sqlite3.Connection, by: str, query: UsageQuery) -> list[Usag
             row["key"], row["requests"], row["tokens"], row["microusd"], row["open_requests"]
         ),
         _SUMS[by],
-        (query.agent_group_id, query.session_id, query.day, query.limit),
+        (query.agent_group_id, query.session_id, query.day, query.limit, query.last_day),
     )
 
 

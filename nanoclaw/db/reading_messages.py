@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from nanoclaw.db.deliveries import delivery_of
 from nanoclaw.db.effects import Effect, effect_of
-from nanoclaw.db.inbound_events import event_of
+from nanoclaw.db.inbound_events import LoggedEvent, event_of
 from nanoclaw.db.rows import id_list, many, one
-from nanoclaw.model import Delivery, DeliveryState, LoggedEvent
+from nanoclaw.model import Delivery, DeliveryState
 
 NEWEST = 20_000
 """Rows in which a message is looked for by a name that has no index."""

@@ -22,6 +22,7 @@ from nanoclaw.db import (
     schema_routing,
     schema_services,
     schema_tasks,
+    schema_usage,
 )
 from nanoclaw.db.session_keys import assign_session_keys
 
@@ -293,54 +294,6 @@ _AUDIT = (
     " BEGIN SELECT raise(ABORT, 'audit anchors are never removed'); END",
 )
 
-_USAGE = (
-    # Money in millionths of a dollar: whole numbers add up exactly.
-    """CREATE TABLE usage (
-        request_id TEXT PRIMARY KEY,
-        session_id TEXT NOT NULL,
-        agent_group_id TEXT NOT NULL,
-        series_id TEXT,
-        provider TEXT NOT NULL,
-        model TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('reserved', 'settled', 'charged')),
-        day TEXT NOT NULL,
-        reserved_tokens INTEGER NOT NULL CHECK (reserved_tokens >= 0),
-        reserved_microusd INTEGER NOT NULL CHECK (reserved_microusd >= 0),
-        input_tokens INTEGER NOT NULL DEFAULT 0,
-        output_tokens INTEGER NOT NULL DEFAULT 0,
-        cache_read_tokens INTEGER NOT NULL DEFAULT 0,
-        cache_write_tokens INTEGER NOT NULL DEFAULT 0,
-        tokens INTEGER NOT NULL DEFAULT 0,
-        microusd INTEGER NOT NULL DEFAULT 0,
-        started_at TEXT NOT NULL,
-        settled_at TEXT,
-        CHECK ((state = 'reserved') = (settled_at IS NULL))) STRICT""",
-    "CREATE INDEX usage_reserved ON usage(state) WHERE state = 'reserved'",
-    "CREATE INDEX usage_group ON usage(agent_group_id, started_at)",
-    "CREATE INDEX usage_age ON usage(started_at)",
-    """CREATE TABLE budgets (
-        scope TEXT NOT NULL CHECK (scope IN ('install', 'group', 'series', 'conversation')),
-        subject TEXT NOT NULL DEFAULT '',
-        period TEXT NOT NULL CHECK (period IN ('day', 'month')),
-        unit TEXT NOT NULL CHECK (unit IN ('tokens', 'microusd')),
-        amount INTEGER NOT NULL CHECK (amount >= 0),
-        updated_at TEXT NOT NULL,
-        updated_by TEXT NOT NULL,
-        told_for TEXT,
-        PRIMARY KEY (scope, subject, period, unit),
-        CHECK ((scope = 'install') = (subject = ''))) STRICT, WITHOUT ROWID""",
-    # Spent and reserved per scope and period ('2026-11-21' or '2026-11'): a check is one look.
-    """CREATE TABLE spending (
-        scope TEXT NOT NULL CHECK (scope IN ('install', 'group', 'series', 'conversation')),
-        subject TEXT NOT NULL DEFAULT '',
-        period_key TEXT NOT NULL,
-        tokens INTEGER NOT NULL DEFAULT 0,
-        microusd INTEGER NOT NULL DEFAULT 0,
-        reserved_tokens INTEGER NOT NULL DEFAULT 0 CHECK (reserved_tokens >= 0),
-        reserved_microusd INTEGER NOT NULL DEFAULT 0 CHECK (reserved_microusd >= 0),
-        PRIMARY KEY (scope, subject, period_key)) STRICT, WITHOUT ROWID""",
-)
-
 _CONTAINER_LIMITS = (
     "ALTER TABLE container_configs ADD COLUMN packages_pip TEXT NOT NULL DEFAULT '[]'",
     "ALTER TABLE container_configs ADD COLUMN memory_mb INTEGER CHECK (memory_mb > 0)",
@@ -389,7 +342,7 @@ OURS: tuple[tuple[str, Apply], ...] = (
     ("nanoclaw-9-effects", _run(*_EFFECTS)),
     ("nanoclaw-10-doors", _run(*_DOORS)),
     ("nanoclaw-11-audit", _run(*_AUDIT)),
-    ("nanoclaw-12-usage", _run(*_USAGE)),
+    ("nanoclaw-12-usage", _run(*schema_usage.STATEMENTS)),
     ("nanoclaw-13-container-limits", _run(*_CONTAINER_LIMITS)),
     ("nanoclaw-14-held-events", _run(*schema_routing.STATEMENTS)),
     ("nanoclaw-15-tasks", _run(*schema_tasks.STATEMENTS)),

@@ -100,8 +100,12 @@ class SearchIndex:
     # --- entries ----------------------------------------------------------------------------------
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Those that are there already are replaced; ones without words only taken away."""
-        for entry in entries:
+        """Those that are there already are replaced; ones without words only taken away.
+
+        Of several of one name the last one counts: every run of a task has its row.
+        """
+        last = {(one.session_id, one.kind, one.message_id): one for one in entries}
+        for entry in last.values():
             self._drop(
                 self._conn.execute(
                     "SELECT number, text FROM entries"
@@ -109,7 +113,7 @@ class SearchIndex:
                     (entry.session_id, entry.kind, entry.message_id),
                 ).fetchall()
             )
-        for entry in sorted((one for one in entries if one.text), key=lambda one: one.at):
+        for entry in sorted((one for one in last.values() if one.text), key=lambda one: one.at):
             number = self._free_number(entry.at)
             self._conn.execute(
                 "INSERT INTO entries (number, session_id, kind, message_id, agent_group_id,"

@@ -90,8 +90,13 @@ def active_of_group(conn: sqlite3.Connection, agent_group_id: str) -> list[Sessi
 # --- due work -------------------------------------------------------------------------------------
 
 
-def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Session]:
-    """Sessions to wake, longest waiting first; running, quarantined and failing ones wait."""
+def due(
+    conn: sqlite3.Connection, now: datetime, limit: int, without: Sequence[str] = ()
+) -> list[Session]:
+    """Sessions to wake, longest waiting first; running, quarantined and failing ones wait.
+
+    ``without``: agent groups that are left out.
+    """
     text = to_text(now)
     return many(
         conn,
@@ -100,8 +105,9 @@ def due(conn: sqlite3.Connection, now: datetime, limit: int) -> list[Session]:
         " WHERE status = 'active' AND quarantined_at IS NULL AND next_due_at <= ?"
         " AND container_status <> 'running'"
         " AND (container_retry_at IS NULL OR container_retry_at <= ?)"
+        " AND agent_group_id NOT IN (SELECT value FROM json_each(?))"
         " ORDER BY next_due_at LIMIT ?",
-        (text, text, limit),
+        (text, text, id_list(without), limit),
     )
 
 

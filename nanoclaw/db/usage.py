@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.clock import to_text
-from nanoclaw.db.budgets import Budget, BudgetScope, budget_of
+from nanoclaw.db.budgets import Budget, BudgetPeriod, BudgetScope, BudgetUnit, budget_of
 from nanoclaw.db.connection import joined
 from nanoclaw.db.rows import changed, many, one, time_of
 
@@ -29,6 +29,8 @@ class Reservation:
     microusd: int
     started_at: datetime
     series_id: str | None = None
+    group_day_microusd: int | None = None
+    """What the agent group's own configuration allows it in a day, besides all budgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class UsageRow:
 def reserve(conn: sqlite3.Connection, reservation: Reservation) -> Budget | None:
     """None when it was counted; else the budget that it would exceed, and nothing is written."""
     with joined(conn):
-        exceeded = _exceeded(conn, reservation)
+        exceeded = _exceeded(conn, reservation) or _day_exceeded(conn, reservation)
         if exceeded is not None:
             return exceeded
         conn.execute(
@@ -222,6 +224,43 @@ def _exceeded(conn: sqlite3.Connection, reservation: Reservation) -> Budget | No
             reservation.microusd,
         ),
     )
+
+
+BY_CONFIGURATION = "max_cost_per_day_usd"
+"""Stands in ``updated_by`` of the budget that an agent group's configuration amounts to."""
+
+
+def _day_exceeded(conn: sqlite3.Connection, reservation: Reservation) -> Budget | None:
+    cap = reservation.group_day_microusd
+    if cap is None:
+        return None
+    group = reservation.agent_group_id
+    so_far = spent(conn, BudgetScope.GROUP, group, reservation.day)
+    if so_far.microusd + so_far.reserved_microusd + reservation.microusd <= cap:
+        return None
+    return Budget(
+        BudgetScope.GROUP, group, BudgetPeriod.DAY, BudgetUnit.MICROUSD, cap,
+        reservation.started_at, BY_CONFIGURATION,
+    )  # fmt: skip
+
+
+def nearly_used_up(conn: sqlite3.Connection, request_id: str) -> list[Budget]:
+    """Budgets that a request falls under and of which four fifths or more are spent."""
+    return many(
+        conn,
+        budget_of,
+        "SELECT b.* FROM usage u JOIN budgets b ON (b.scope, b.subject) IN (VALUES ('install', ''),"
+        " ('group', u.agent_group_id), ('conversation', u.session_id), ('series', u.series_id))"
+        " JOIN spending s ON s.scope = b.scope AND s.subject = b.subject"
+        " AND s.period_key = iif(b.period = 'day', u.day, substr(u.day, 1, 7))"
+        " WHERE u.request_id = ? AND b.amount > 0"
+        " AND 5 * iif(b.unit = 'tokens', s.tokens, s.microusd) >= 4 * b.amount",
+        (request_id,),
+    )
+
+
+def find(conn: sqlite3.Connection, request_id: str) -> UsageRow | None:
+    return one(conn, usage_of, "SELECT * FROM usage WHERE request_id = ?", (request_id,))
 
 
 def _move_to_spent(conn: sqlite3.Connection, row: UsageRow) -> None:

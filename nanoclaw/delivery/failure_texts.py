@@ -34,7 +34,7 @@ def decide_people(delivery: Delivery) -> People:
     if delivery.joined_into is not None:
         return People.NOBODY
     match delivery.failure:
-        case Failure.PERMANENT:
+        case Failure.PERMANENT | Failure.LEAK:
             return People.CHAT
         case Failure.EXPIRED | Failure.UNCERTAIN | Failure.LATE:
             return People.OWNER
@@ -74,7 +74,7 @@ def owner_notice(delivery: Delivery, agent: str, chat: str) -> str:
         return (
             f"Nobody knows whether a message of {agent} to {chat} ({delivery.instance}) arrived:"
             f" {_reason(delivery)}. It is not repeated by itself; send it again with"
-            f" `ncl deliveries retry {delivery.delivery_id}` if it is missing."
+            f" `ncl messages retry {delivery.delivery_id}` if it is missing."
         )
     return (
         f"A message of {agent} to {chat} ({delivery.instance}) could not be delivered:"
@@ -102,6 +102,8 @@ def _failure_line(delivery: Delivery, target: str) -> str | None:
     match delivery.failure:
         case Failure.REFUSED:
             return f"- {number_of(delivery)} was not sent: {reason}. Correct it and send it again."
+        case Failure.LEAK:
+            return f"- {target} was stopped: {reason}. Say it without the secret."
         case Failure.EXPIRED:
             return (
                 f"- {target} was given up after a day in which its channel did not work ({reason})."

@@ -26,6 +26,7 @@ from contract.outbound.row import OutboundRow
 from contract.outbound.snapshot import ChangeToken, change_token
 from nanoclaw.db import container_configs, sessions
 from nanoclaw.db.connection import transaction
+from nanoclaw.delivery.leak_guard import LeakGuard
 from nanoclaw.delivery.receipts import Output, Recorded, record_output
 from nanoclaw.delivery.turn_taint import view_turn
 from nanoclaw.model import Delivery, Session
@@ -56,8 +57,11 @@ class Drained:
 class Intake:
     """Reads sessions; remembers only what tells a changed file from an unchanged one."""
 
-    def __init__(self, conn: sqlite3.Connection, paths: HostPaths, marker: WorkMarker) -> None:
+    def __init__(
+        self, conn: sqlite3.Connection, paths: HostPaths, marker: WorkMarker, guard: LeakGuard
+    ) -> None:
         self._conn = conn
+        self._guard = guard
         self._paths = paths
         self._marker = marker
         self._seen: dict[str, ChangeToken] = {}
@@ -129,6 +133,7 @@ class Intake:
             acks=acks,
             view=view_turn(folder, acks, _referred(rows), now),
             guarded=config is None or config.taint_guard,
+            leaks=self._guard,
         )
         with transaction(self._conn):
             recorded = record_output(self._conn, output, now)

@@ -14,13 +14,15 @@ from contract.clock import utc_now
 from contract.layout import OUTBOUND_DB
 from contract.watch import Watch
 from nanoclaw.bell import DELIVERY
+from nanoclaw.config import HostConfig, host_environment
 from nanoclaw.db import deliveries, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.delivery.busy import BusyLooks
 from nanoclaw.delivery.companion import Companion
 from nanoclaw.delivery.held import end_denied
 from nanoclaw.delivery.intake import Intake
-from nanoclaw.delivery.lanes import LaneKey, Lanes
+from nanoclaw.delivery.lanes import LaneKey, Lanes, key_of
+from nanoclaw.delivery.leak_guard import LeakGuard
 from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.projection import Projection
 from nanoclaw.delivery.sender import Sender, Settled
@@ -28,7 +30,6 @@ from nanoclaw.delivery.spooling import Spooler
 from nanoclaw.delivery.telling import Telling
 from nanoclaw.delivery.typing import TypingSigns
 from nanoclaw.model import Delivery, DeliveryState, FilesState, Session
-from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor, Timer
 from nanoclaw.sessions.folder import SessionFolder
 from nanoclaw.sessions.quarantine import WorkMarker
@@ -48,22 +49,23 @@ class DeliveryLoop:
         self,
         reactor: Reactor,
         conn: sqlite3.Connection,
-        paths: HostPaths,
+        config: HostConfig,
         watch: Watch,
         links: Links,
     ) -> None:
         self._reactor = reactor
         self._conn = conn
-        self._paths = paths
+        self._paths = paths = config.paths
         self._watch = watch
         self._lanes = Lanes(self._fetch)
         self._marker = WorkMarker(paths, DELIVERY)
-        self._intake = Intake(conn, paths, self._marker)
+        guard = LeakGuard(conn, config, host_environment())
+        self._intake = Intake(conn, paths, self._marker, guard)
         self._busy = BusyLooks(reactor, lambda session_id: self._drain_ids([session_id]))
         self._projection = Projection(conn, paths)
         self._links = links
-        self._sender = Sender(reactor, conn, links, self._lanes, self._settled)
-        self._spooler = Spooler(reactor, conn, paths, self._files_taken)
+        self._sender = Sender(reactor, conn, links, self._lanes, self._settled, guard)
+        self._spooler = Spooler(reactor, conn, paths, self._files_taken, guard)
         self._telling = Telling(reactor, conn, paths)
         self._typing = TypingSigns(reactor, conn, paths, links, self._lanes)
         self._companions: tuple[Companion, ...] = ()
@@ -209,6 +211,10 @@ class DeliveryLoop:
 
     def _files_taken(self, delivery: Delivery) -> None:
         """A held one is in no lane yet; then somebody has just been asked about it."""
+        if delivery.state is DeliveryState.FAILED:
+            self._lanes.drop(key_of(delivery), {delivery.delivery_id})
+            self._settled(Settled(ended=(delivery,)))
+            return
         self._lanes.replace(delivery)
         self._pump()
         if not delivery.told or delivery.state is DeliveryState.HELD:

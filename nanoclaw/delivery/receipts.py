@@ -48,6 +48,7 @@ from nanoclaw.delivery.decide import (
     Send,
     decide_row,
 )
+from nanoclaw.delivery.leak_guard import LeakGuard
 from nanoclaw.delivery.references import platform_id, read_reference
 from nanoclaw.delivery.turn_taint import TurnView
 from nanoclaw.effects.request import dump_request
@@ -69,6 +70,7 @@ class Output:
     acks: Mapping[str, AckStatus]
     view: TurnView
     guarded: bool
+    leaks: LeakGuard
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ def record_output(conn: sqlite3.Connection, output: Output, now: datetime) -> Re
         completes = last and output.acks.get(answered) in _SETTLED
         delivery = deliveries.queue(conn, _receipt(output, judged, now, completes=completes))
         if delivery is None:
+            continue
+        if isinstance(judged.decision, Send | Hold) and output.leaks.end_leaking([delivery], now):
+            others = True
             continue
         step = _follow(conn, output.session, judged, delivery, now)
         others = others or step is not _Next.SEND

@@ -29,6 +29,7 @@ from nanoclaw.delivery.decide import (
     decide_after_failure,
 )
 from nanoclaw.delivery.lanes import WINDOW, LaneKey, Lanes, key_of
+from nanoclaw.delivery.leak_guard import LeakGuard
 from nanoclaw.delivery.links import Links
 from nanoclaw.delivery.references import Never, NotYet, Resolved, resolve_own
 from nanoclaw.events import Deliver, Delivered, DeliveryFailed, SpoolFile
@@ -61,19 +62,21 @@ class Settled:
 class Sender:
     """Sends what the lanes hold; ``on_settled`` hears of everything that came to its end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that the loop joins
         self,
         reactor: Reactor,
         conn: sqlite3.Connection,
         links: Links,
         lanes: Lanes,
         on_settled: Callable[[Settled], None],
+        guard: LeakGuard,
     ) -> None:
         self._reactor = reactor
         self._conn = conn
         self._links = links
         self._lanes = lanes
         self._on_settled = on_settled
+        self._guard = guard
         self._results: list[_Result] = []
         self._shortened: dict[LaneKey, int] = {}
 
@@ -159,7 +162,14 @@ class Sender:
         """Inside a transaction: marks what can be sent now; the rest waits or has ended."""
         now = utc_now()
         ready: list[Delivery] = []
+        leaking = self._guard.end_leaking(batch, now)
+        stopped = {delivery.delivery_id for delivery in leaking}
+        for delivery in leaking:
+            self._lanes.finish(delivery)
+        ended += leaking
         for delivery in batch:
+            if delivery.delivery_id in stopped:
+                continue
             if delivery.refers_to is None:
                 ready.append(delivery)
                 continue

@@ -25,8 +25,10 @@ from nanoclaw.db import deliveries, delivery_steps, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.db.delivery_steps import TakenFiles
 from nanoclaw.delivery import held
+from nanoclaw.delivery.leak_guard import LeakGuard, Message
 from nanoclaw.errors import ConfigError
 from nanoclaw.events import SpoolFile
+from nanoclaw.leaks.scanner import Found
 from nanoclaw.model import Delivery, DeliveryState, FilesState, Session
 from nanoclaw.paths import HostPaths, make_private_folder
 from nanoclaw.reactor import Reactor
@@ -46,6 +48,7 @@ MAX_SESSION_BYTES = 512 * MIB
 THREADS = 2
 TAKEN_UP = 200
 """Messages whose files are copied after a restart, at once; the rest follow as they are done."""
+_OPEN = (DeliveryState.HELD, DeliveryState.QUEUED)
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +74,13 @@ class Spooler:
         conn: sqlite3.Connection,
         paths: HostPaths,
         on_taken: Callable[[Delivery], None],
+        guard: LeakGuard,
     ) -> None:
         self._reactor = reactor
         self._conn = conn
         self._paths = paths
         self._on_taken = on_taken
+        self._guard = guard
         self._threads: ThreadPoolExecutor | None = None
         self._under_way: set[str] = set()
         self._left_out = False
@@ -140,15 +145,19 @@ class Spooler:
         except (OSError, ConfigError) as error:
             names = ", ".join(map(_shown, job.names))
             taken = TakenFiles(job.delivery_id, problem=f"{names}: cannot be copied: {error}")
+        found = self._guard.find_in_files([job.target / file.spool for file in taken.files])
         reached("delivery.files_copied")
-        self._reactor.post(lambda: self._taken(taken))
+        self._reactor.post(lambda: self._taken(taken, found))
 
-    def _taken(self, taken: TakenFiles) -> None:
+    def _taken(self, taken: TakenFiles, found: Found | None) -> None:
         now = utc_now()
         with transaction(self._conn):
             delivery_steps.set_files(self._conn, taken, now)
             delivery = deliveries.get(self._conn, taken.delivery_id)
-            if delivery is not None:
+            if delivery is not None and found is not None and delivery.state in _OPEN:
+                self._guard.end(_message(delivery), found, now)
+                delivery = deliveries.get(self._conn, taken.delivery_id)
+            elif delivery is not None:
                 self._ask_if_held(delivery)
         reached("delivery.files_taken")
         self._under_way.discard(taken.delivery_id)
@@ -213,6 +222,11 @@ def _copy_all(job: _Job, out_fd: int, target_fd: int) -> TakenFiles:
             files.append(SpoolFile(found.name, found.stored_as, found.size, found.sha256))
     os.fsync(target_fd)
     return TakenFiles(job.delivery_id, tuple(files), "; ".join(problems) or None)
+
+
+def _message(delivery: Delivery) -> Message:
+    where = "a file"
+    return Message(delivery.delivery_id, delivery.session_id, delivery.instance, where)
 
 
 def _stored_as(delivery_id: str, number: int) -> str:

@@ -1,1 +1,1 @@
-"""Finds the installation's own secrets in what is about to leave it."""
+"""Finds the owner's own secrets in what leaves the install: ``current`` is the way in."""

@@ -21,7 +21,7 @@ def run(context: ChildContext) -> None:
     reactor.on_signals((signal.SIGTERM, signal.SIGINT), lambda _: reactor.stop())
     conn = open_central(config.paths.central_db)
     links = Links(reactor, config.paths)
-    loop = DeliveryLoop(reactor, conn, config.paths, Watch.open(), links)
+    loop = DeliveryLoop(reactor, conn, config, Watch.open(), links)
     loop.start(
         (
             EffectRunner(reactor, conn, config, links, _Handlers()),

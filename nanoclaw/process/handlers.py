@@ -5,11 +5,12 @@ System actions of agents are recorded by ``delivery.intake`` as effects of the k
 ``agent_message``; approved requests under their own action name.
 """
 
-from nanoclaw.admin import asking
+from nanoclaw.admin import asking, folder_steps
+from nanoclaw.admin import restart as admin_restart
 from nanoclaw.admin.agent_requests import agent_requests, approved_commands
 from nanoclaw.admin.commands import host_registry
 from nanoclaw.agents import create, install, messages, refresh, servers
-from nanoclaw.approvals import chat_names, outcomes, questions, requests
+from nanoclaw.approvals import chat_names, egress, egress_note, outcomes, questions, requests
 from nanoclaw.delivery import held
 from nanoclaw.effects.base import Handler
 from nanoclaw.routing.pattern.search import problem_of
@@ -28,10 +29,15 @@ HANDLERS: dict[str, Handler] = {
     servers.ACTION: servers.carry_out,
     **TASK_HANDLERS,
     "action:cli_request": agent_requests(host_registry, problem_of),
+    folder_steps.MAKE: folder_steps.make,
+    folder_steps.REMOVE: folder_steps.remove,
+    admin_restart.STOP: admin_restart.carry_out,
+    admin_restart.TELL: admin_restart.tell,
     asking.ACTION: approved_commands(host_registry, problem_of),
     held.ACTION: held.send_held,
     chat_names.EFFECT: chat_names.carry_out,
     questions.EFFECT: questions.carry_out,
+    egress.TOLD: egress_note.tell_agent,
     requests.EXPIRED: outcomes.tell_agent,
     requests.REJECTED: outcomes.tell_agent,
 }

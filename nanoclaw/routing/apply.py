@@ -18,8 +18,9 @@ from contract.errors import BadContent
 from nanoclaw.approvals.intercept import Incoming, intercept
 from nanoclaw.db import inbound_events
 from nanoclaw.db.connection import transaction
+from nanoclaw.db.inbound_events import LoggedEvent, NewInboundEvent
 from nanoclaw.events import InboundEvent, Outcome
-from nanoclaw.model import EventState, LoggedEvent, NewInboundEvent
+from nanoclaw.model import EventState
 from nanoclaw.paths import HostPaths
 from nanoclaw.routing.arrival import Arrival, UnreadableEventError, parse_arrival
 from nanoclaw.routing.bots import BotMeter

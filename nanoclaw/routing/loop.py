@@ -19,6 +19,7 @@ from contract.errors import BadContent
 from contract.killpoint import reached
 from nanoclaw.bell import DELIVERY, SWEEP, ring
 from nanoclaw.db import inbound_events
+from nanoclaw.db.inbound_events import LoggedEvent
 from nanoclaw.events import (
     Action,
     Committed,
@@ -33,7 +34,6 @@ from nanoclaw.events import (
     Wake,
 )
 from nanoclaw.link import FrameClient, Peer, QuietHandler
-from nanoclaw.model import LoggedEvent
 from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor, Timer
 from nanoclaw.reserve import Reserve

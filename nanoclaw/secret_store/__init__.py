@@ -1,1 +1,1 @@
-"""Where secrets are kept: files of mode 0600, or the system's keyring."""
+"""The owner's secrets: ``store`` is the way in, ``backends`` are where values lie."""

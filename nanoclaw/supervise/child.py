@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -148,6 +149,8 @@ def _tie_to_supervisor(start: ChildStart) -> None:
     watch_supervisor()
     os.setsid()  # Ctrl-C on the terminal is the supervisor's to handle, in its order
     os.umask(0o077)
+    # A core file of the vault or the delivery process would hold the owner's secrets.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED_SIGNALS)
     if start.python_path is None:
         os.environ.pop("PYTHONPATH", None)

@@ -132,11 +132,13 @@ class Adoption:
             agent.container_id = container.container_id
             agent.runtime_version = container.runtime_version or ""
         agent.stage = Stage.RUNNING
-        agent.disk_folders = self._disk_folders(session, folder)
+        agent.disk_folders = self.disk_folders(session)
         self._parts.agents.add(agent)
         return agent
 
-    def _disk_folders(self, session: Session, folder: SessionFolder) -> tuple[str, ...]:
+    def disk_folders(self, session: Session) -> tuple[str, ...]:
+        """What its agent can write."""
+        folder = SessionFolder.of(self._parts.paths, session.agent_group_id, session.id)
         group = agent_groups.get(self._parts.conn, session.agent_group_id)
         own = (str(folder.out_dir), str(folder.root.parent / "home"))
         return own if group is None else (*own, str(self._parts.paths.groups / group.folder))

@@ -69,6 +69,8 @@ class Agent:
     locked_since: float | None = None
     used_bytes: int = 0
     measure_at: float = 0.0
+    disk_places: tuple[tuple[str, int], ...] = ()
+    """Where most of it lies."""
 
     @property
     def is_up(self) -> bool:

@@ -7,7 +7,7 @@ that is judged, so a fresh container never answers for its predecessor (W-33).
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -64,20 +64,37 @@ class Waiting:
     due_at: datetime
 
 
-def choose_starts(
-    waiting: Sequence[Waiting], running_by_group: Mapping[str, int], free: int
-) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Who has how many of the places. ``caps``: what a group may have at most, if it is limited."""
+
+    taken: Mapping[str, int]
+    caps: Mapping[str, int] = field(default_factory=dict)
+
+    def is_full(self, agent_group_id: str, more: int = 0) -> bool:
+        cap = self.caps.get(agent_group_id)
+        return cap is not None and self.taken.get(agent_group_id, 0) + more >= cap
+
+
+def choose_starts(waiting: Sequence[Waiting], places: Places, free: int) -> list[str]:
     """Who gets the free places: the group with the fewest containers first, then who waits longest.
 
     So a group with many chats cannot keep another one out (H-162).
     """
     chosen: list[str] = []
-    running = Counter(running_by_group)
+    more: Counter[str] = Counter()
     left = sorted(waiting, key=lambda one: (one.due_at, one.session_id))
-    while left and len(chosen) < free:
-        nearest = min(left, key=lambda one: running[one.agent_group_id])
+    while len(chosen) < free:
+        left = [
+            one for one in left if not places.is_full(one.agent_group_id, more[one.agent_group_id])
+        ]
+        if not left:
+            break
+        nearest = min(
+            left, key=lambda one: places.taken.get(one.agent_group_id, 0) + more[one.agent_group_id]
+        )
         left.remove(nearest)
-        running[nearest.agent_group_id] += 1
+        more[nearest.agent_group_id] += 1
         chosen.append(nearest.session_id)
     return chosen
 
@@ -86,13 +103,32 @@ def choose_starts(
 class IdleAgent:
     session_id: str
     quiet_for: timedelta
+    agent_group_id: str = ""
 
 
-def choose_victims(idle: Collection[IdleAgent], wanted: int) -> list[str]:
-    """Whom to stop so that others can start: the longest idle first."""
+def choose_victims(
+    idle: Collection[IdleAgent],
+    waiting: Mapping[str, int],
+    leaving: Mapping[str, int],
+    places: Places,
+) -> list[str]:
+    """Whom to stop so that others can start: the longest idle first.
+
+    ``waiting`` and ``leaving`` are sessions per group. One of a group that has all its places makes
+    room within its own group; nobody else has to go for it.
+    """
     ready = [agent for agent in idle if agent.quiet_for >= QUIET_BEFORE_STOP]
     ready.sort(key=lambda agent: agent.quiet_for, reverse=True)
-    return [agent.session_id for agent in ready[: max(wanted, 0)]]
+    chosen: list[str] = []
+    wanted = -sum(leaving.values())
+    for group, count in waiting.items():
+        if places.is_full(group):
+            own = [agent.session_id for agent in ready if agent.agent_group_id == group]
+            chosen += own[: max(count - leaving.get(group, 0), 0)]
+        else:
+            wanted += count
+    others = [agent.session_id for agent in ready if agent.session_id not in chosen]
+    return chosen + others[: max(wanted - len(chosen), 0)]
 
 
 # --- is a running one well ------------------------------------------------------------------------

@@ -27,16 +27,18 @@ from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.adoption import Adoption, AdoptionParts
 from nanoclaw.sweep.agents import Agent, AgentTable, Stage
-from nanoclaw.sweep.decide import Stop, StopReason, Waiting, choose_starts, choose_victims
+from nanoclaw.sweep.decide import Stop, StopReason
 from nanoclaw.sweep.disk import DiskWatch
 from nanoclaw.sweep.doors import DoorKeeper
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.exits import ExitParts, Exits
+from nanoclaw.sweep.full_disk import HOLD_SECONDS, FullDisk
 from nanoclaw.sweep.group_builds import GroupBuilds, GroupEntry
 from nanoclaw.sweep.group_images import GroupImages
 from nanoclaw.sweep.health import Health
 from nanoclaw.sweep.offload import Offload
 from nanoclaw.sweep.output import OutputReader
+from nanoclaw.sweep.queue import Queue
 from nanoclaw.sweep.recovery import is_given_up, recover, try_once_more
 from nanoclaw.sweep.rounds import Rounds
 from nanoclaw.sweep.settle import Settler
@@ -44,8 +46,6 @@ from nanoclaw.sweep.starter import Starter, StarterParts, StartRefused
 from nanoclaw.sweep.status import StatusFile, read_status
 from nanoclaw.sweep.task_watch import TaskWatch
 
-MAX_LOOKED_AT = 256
-"""Due sessions in one look: more than can run, so that a fair choice has something to choose."""
 SAFETY_SECONDS = 30.0
 PRESSURE_SECONDS = 1.0
 STOP_LIMIT_SECONDS = 15.0
@@ -110,7 +110,9 @@ class SweepLoop(QuietHandler):
                 self._exits, self._starter.limits_of, self._remove_stranger,
             )
         )  # fmt: skip
-        watches = (Health(parts.conn, reader), DiskWatch(parts.offload), self._tasks)
+        disk = DiskWatch(parts.offload, parts.conn)
+        self._full_disk = FullDisk(parts.conn, self._paths, disk)
+        watches = (Health(parts.conn, reader), disk, self._tasks)
         self._rounds = Rounds(parts.reactor, parts.conn, self._agents, watches, parts.owner)
         self._status = StatusFile(self._paths)
         self._started_at = utc_now()
@@ -119,7 +121,7 @@ class SweepLoop(QuietHandler):
         self._look_planned = False
         self._due_timer: Timer | None = None
         self._pressure_timer: Timer | None = None
-        self._waiting = 0
+        self._queue = Queue(parts.conn, self._agents)
         self._stopping = False
         self._on_stopped: Callable[[], None] | None = None
 
@@ -232,38 +234,33 @@ class SweepLoop(QuietHandler):
                 self._finish_stop()
             return
         now = utc_now()
-        due = [
-            session
-            for session in sessions.due(self._conn, now, MAX_LOOKED_AT)
-            if session.id not in self._agents and session.id not in self._held
-        ]
+        due = [session for session in self._queue.due(now) if session.id not in self._held]
         due = self._tasks.still_due(due, now)
         if due:
             self._engine.want()
-        started = self._start_some(due)
-        self._waiting = len(due) - started
+        self._start_some(due)
         self._make_room()
         self._rounds.keep_going()
         self._set_due_timer()
         self._write_status()
 
-    def _start_some(self, due: list[Session]) -> int:
+    def _start_some(self, due: list[Session]) -> None:
         runtime = self._engine.runtime
-        free = self._config.max_running - len(self._agents)
-        if runtime is None or free <= 0 or not due:
-            return 0
-        waiting = [
-            Waiting(session.id, session.agent_group_id, session.next_due_at or self._started_at)
-            for session in due
-        ]
-        chosen = set(choose_starts(waiting, self._agents.per_group(), free))
-        for session in due:
-            if session.id in chosen:
-                try:
-                    self._starter.begin(session, runtime)
-                except StartRefused as error:
-                    self._hold(session.id, error)
-        return len(chosen)
+        free = self._config.max_running - len(self._agents) if runtime is not None else 0
+        for session in self._queue.choose(due, free, self._started_at):
+            assert runtime is not None, "nobody was chosen without it"
+            try:
+                self._refuse_full_disk(session)
+                self._starter.begin(session, runtime)
+            except StartRefused as error:
+                self._hold(session.id, error)
+
+    def _refuse_full_disk(self, session: Session) -> None:
+        """Raises StartRefused for one whose files took too much when they were last measured."""
+        folders = self._adoption.disk_folders(session)
+        disk_bytes = self._starter.limits_of(session.agent_group_id).disk_bytes
+        if self._full_disk.keeps_out(session, folders, disk_bytes):
+            raise StartRefused(StopReason.DISK.value, HOLD_SECONDS)
 
     def _hold(self, session_id: str, refused: StartRefused) -> None:
         """Not now, but soon; in between others may go first."""
@@ -281,15 +278,12 @@ class SweepLoop(QuietHandler):
         if self._pressure_timer is not None:
             self._pressure_timer.cancel()
             self._pressure_timer = None
-        if not self._waiting or self._engine.runtime is None:
+        if not self._queue.waiting or self._engine.runtime is None:
             return
-        leaving = sum(not agent.is_up for agent in self._agents.all())
-        wanted = self._waiting - leaving
-        if wanted > 0:
-            for session_id in choose_victims(self._rounds.idle_agents(), wanted):
-                agent = self._agents.get(session_id)
-                if agent is not None:
-                    self._exits.stop(agent, Stop(StopReason.PRESSURE))
+        for session_id in self._queue.victims(self._rounds.idle_agents()):
+            agent = self._agents.get(session_id)
+            if agent is not None:
+                self._exits.stop(agent, Stop(StopReason.PRESSURE))
         self._pressure_timer = self._reactor.call_later(PRESSURE_SECONDS, self._look_soon)
 
     def _set_due_timer(self) -> None:
@@ -326,16 +320,9 @@ class SweepLoop(QuietHandler):
 
     def _stop_agent(self, agent: Agent, stop: Stop) -> None:
         if stop.reason is StopReason.DISK:
-            self._tell_disk_full(agent)
+            self._full_disk.stopped(agent)
         self._exits.stop(agent, stop)
         self._write_status()
-
-    def _tell_disk_full(self, agent: Agent) -> None:
-        session = sessions.get(self._conn, agent.session_id)
-        if session is not None:
-            notice = Notice(f"disk/{agent.lease}", notices.DISK_FULL, chat_of(self._conn, session))
-            queue_notice(self._conn, session, notice, utc_now())
-            ring(self._paths, DELIVERY)
 
     def _remove_stranger(self, container_id: str) -> None:
         """A container of ours that works for nobody."""
@@ -385,6 +372,6 @@ class SweepLoop(QuietHandler):
     # --- what is shown ----------------------------------------------------------------------------
 
     def _write_status(self) -> None:
-        status = read_status(self._config, self._engine, self._agents, self._waiting)
+        status = read_status(self._config, self._engine, self._agents, self._queue.waiting)
         if self._status.write(status):
             self._note("engine", f"{status.engine} {status.reason}".strip())

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from contract.clock import utc_now
-from nanoclaw import audit_archive
+from nanoclaw import audit_archive, audit_head
 from nanoclaw.db import (
     approvals,
     card_copies,
@@ -110,6 +110,7 @@ class Retention:
     def _round(self) -> None:
         more = forget_some(self._conn, utc_now())
         more = move_audit(self._conn, self._audit_folder, utc_now()) or more
+        keep_head(self._conn, self._audit_folder, utc_now())
         seconds = AGAIN_SECONDS if more else ROUND_SECONDS
         self._timer = self._reactor.call_later(seconds, self._round)
 
@@ -134,3 +135,11 @@ def move_audit(conn: sqlite3.Connection, folder: Path, now: datetime) -> bool:
         log.error("audit rows not archived", extra={"reason": str(error)})
         return False
     return file is not None
+
+
+def keep_head(conn: sqlite3.Connection, folder: Path, now: datetime) -> None:
+    """So that a cut end of the audit is noticed."""
+    try:
+        audit_head.keep(conn, folder, now)
+    except OSError as error:
+        log.error("audit head not kept", extra={"reason": str(error)})

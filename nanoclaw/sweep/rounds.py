@@ -57,6 +57,7 @@ class Rounds:
 
     def start(self, on_stop: OnStop) -> None:
         self._on_stop = on_stop
+        self._disk.on_excess = self._judge_at_once
 
     def keep_going(self) -> None:
         """Call it when something runs; the rounds end by themselves."""
@@ -71,7 +72,7 @@ class Rounds:
         for agent in self._agents.up():
             decision = self._judge(agent, now, clock)
             if isinstance(decision, Keep) and decision.quiet_for is not None:
-                found.append(IdleAgent(agent.session_id, decision.quiet_for))
+                found.append(IdleAgent(agent.session_id, decision.quiet_for, agent.agent_group_id))
         return found
 
     def _round(self) -> None:
@@ -85,13 +86,20 @@ class Rounds:
         self._disk.look(self._agents.up(), clock)
         if clock >= self._calm_until:
             for agent in self._agents.up():
-                decision = self._judge(agent, now, clock)
-                if isinstance(decision, Stop):
-                    self._on_stop(agent, decision)
+                self._act(agent, now, clock)
             self._tasks.look(self._agents.up(), now)
         locked = any(agent.locked_since is not None for agent in self._agents.up())
         pause = LOCK_CHECK_SECONDS if locked else CHECK_SECONDS
         self._timer = self._reactor.call_later(pause, self._round)
+
+    def _judge_at_once(self, agent: Agent) -> None:
+        if agent.is_up and self._reactor.now() >= self._calm_until:
+            self._act(agent, utc_now(), self._reactor.now())
+
+    def _act(self, agent: Agent, now: datetime, clock: float) -> None:
+        decision = self._judge(agent, now, clock)
+        if isinstance(decision, Stop):
+            self._on_stop(agent, decision)
 
     def _judge(self, agent: Agent, now: datetime, clock: float) -> Keep | Stop:
         try:

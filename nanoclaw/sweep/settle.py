@@ -17,9 +17,10 @@ from contract.inbound.writer import InboundWriter, open_inbound
 from contract.killpoint import reached
 from nanoclaw.bell import DELIVERY, ring
 from nanoclaw.containers.runtime import ExitReport
-from nanoclaw.db import doors, sessions
+from nanoclaw.containers.spec import MIB, decide_limits
+from nanoclaw.db import container_configs, doors, sessions
 from nanoclaw.db.connection import transaction
-from nanoclaw.model import Session
+from nanoclaw.model import ContainerConfig, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.notice import Notice, chat_of, queue_notice
 from nanoclaw.sessions.quarantine import WorkMarker
@@ -27,8 +28,9 @@ from nanoclaw.sessions.set_aside import set_aside
 from nanoclaw.sweep import notices
 from nanoclaw.sweep.agents import Agent
 from nanoclaw.sweep.ends.decide import (
-    MAX_TRIES,
+    LIMITS,
     UNTIL_SOMEBODY_ACTS,
+    Cause,
     ClaimDecision,
     ExitClass,
     ExitFacts,
@@ -36,6 +38,7 @@ from nanoclaw.sweep.ends.decide import (
     GiveUp,
     Leave,
     TryAgain,
+    cause_of,
     decide_claim,
     decide_exit,
 )
@@ -46,6 +49,10 @@ log = logging.getLogger(__name__)
 
 ANSWER_LIFETIME = timedelta(hours=1)
 """Longer than any tool waits: an answer that is still there then has nobody to fetch it."""
+LAST_WORDS_BYTES = 8192
+NO_MORE_PROCESSES = (b"can't start new thread", b"Resource temporarily unavailable")
+TOLD_HERE = LIMITS - {Cause.DISK}
+"""A full disk was told when it was found."""
 NOTHING_PENDING = PendingSummary(0, None, 0)
 
 
@@ -109,11 +116,12 @@ class Settler:
         output = self._reader.read(session.id, ending.agent.folder)
         self._marker.note_survived(self._conn, session.id)
         inbox = _take_over(ending, output)
-        plan = decide_exit(_facts(ending, session, output, inbox))
+        facts = _facts(ending, session, output, inbox)
+        plan = decide_exit(facts)
         if plan.counts_try:
-            inbox = self._count_tries(ending, session, inbox)
+            inbox = self._count_tries(ending, session, inbox, cause_of(facts))
         inbox = self._settle_tasks(ending, session, inbox)
-        self._finish(ending, session, plan, inbox)
+        self._finish(ending, session, plan, inbox, cause_of(facts))
         _log_exit(ending, plan)
         return plan
 
@@ -133,47 +141,84 @@ class Settler:
             set_aside(self._conn, self._paths, session, error, now)
         sessions.release_lease(self._conn, agent.session_id, agent.lease)
 
-    def _count_tries(self, ending: Ending, session: Session, inbox: Inbox) -> Inbox:
+    def _count_tries(self, ending: Ending, session: Session, inbox: Inbox, cause: Cause) -> Inbox:
         now = ending.now
-        decisions = [(row, _judge(row, now)) for row in inbox.claimed]
+        hint = self._hint(session, cause)
+        decisions = [
+            (row, decide_claim(now, row.tries, row.process_after, cause)) for row in inbox.claimed
+        ]
         # First the word to the chat, then the mark: a crash in between repeats neither.
         with transaction(self._conn):
             for row, decision in decisions:
                 if isinstance(decision, GiveUp):
-                    queue_notice(self._conn, session, _gave_up(row), now)
+                    queue_notice(self._conn, session, _gave_up(row, cause, hint), now)
+                elif isinstance(decision, TryAgain) and cause in TOLD_HERE:
+                    lease = ending.agent.lease
+                    queue_notice(self._conn, session, _died(row, lease, cause, hint), now)
         with open_inbound(ending.agent.folder.inbound_db) as writer:
             for row, decision in decisions:
                 _apply(writer, row, decision)
             return Inbox(writer.pending_summary(now), inbox.claimed)
+
+    def _hint(self, session: Session, cause: Cause) -> str:
+        """The owner's next step, where a limit was the cause."""
+        group = session.agent_group_id
+        config = container_configs.get(self._conn, group) or ContainerConfig(
+            group, session.created_at
+        )
+        allowed = decide_limits(config)
+        match cause:
+            case Cause.MEMORY:
+                return notices.hint(group, "--memory-mb", allowed.memory_bytes // MIB)
+            case Cause.PROCESSES:
+                return notices.hint(group, "--pids-limit", allowed.pids)
+            case Cause.TIME if config.max_turn_seconds:
+                return notices.hint(group, "--max-turn-seconds", config.max_turn_seconds)
+            case Cause.DISK:
+                return notices.hint(group, "--disk-mb", allowed.disk_bytes // MIB)
+            case _:
+                return ""
 
     def _settle_tasks(self, ending: Ending, session: Session, inbox: Inbox) -> Inbox:
         """Tasks that are over, whether done, failed or given up, have their next run planned."""
         summary = self._tasks.settle(session, ending.now, ending.agent.view.claimed_at)
         return inbox if summary is None else Inbox(summary, inbox.claimed)
 
-    def _finish(self, ending: Ending, session: Session, plan: ExitPlan, inbox: Inbox) -> None:
+    def _finish(
+        self, ending: Ending, session: Session, plan: ExitPlan, inbox: Inbox, cause: Cause
+    ) -> None:
         now = ending.now
         due = now if inbox.summary.due_wake else inbox.summary.next_due_at
         with transaction(self._conn):
             sessions.settle_due(self._conn, session.id, session.due_epoch, due)
             if plan.error is None:
                 sessions.clear_container_failure(self._conn, session.id)
+                if plan.kind is ExitClass.CRASH and not plan.counts_try and cause in TOLD_HERE:
+                    queue_notice(self._conn, session, self._died_idle(ending, session, cause), now)
             else:
                 sessions.record_container_failure(
                     self._conn, session.id, plan.error, plan.retry_at or now
                 )
                 if plan.tell_chat:
-                    queue_notice(self._conn, session, self._trouble(ending, session, plan), now)
+                    queue_notice(
+                        self._conn, session, self._trouble(ending, session, plan, cause), now
+                    )
             sessions.release_lease(self._conn, session.id, ending.agent.lease)
         reached("sweep.settled")
         ring(self._paths, DELIVERY)
 
-    def _trouble(self, ending: Ending, session: Session, plan: ExitPlan) -> Notice:
+    def _died_idle(self, ending: Ending, session: Session, cause: Cause) -> Notice:
+        hint = self._hint(session, cause)
+        text = notices.DIED_IDLE.format(reason=cause.value, hint=hint)
+        return Notice(f"death/{ending.agent.lease}", text, chat_of(self._conn, session))
+
+    def _trouble(self, ending: Ending, session: Session, plan: ExitPlan, cause: Cause) -> Notice:
         blocked = plan.kind is ExitClass.CONFIG
         text = notices.CANNOT_START if blocked else notices.KEEPS_FAILING
+        hint = self._hint(session, cause) if plan.kind is ExitClass.CRASH else ""
         return Notice(
             occasion=f"start/{ending.agent.lease}",
-            text=text.format(reason=plan.error),
+            text=text.format(reason=plan.error) + hint,
             address=chat_of(self._conn, session),
         )
 
@@ -209,6 +254,7 @@ def _facts(ending: Ending, session: Session, output: Output, inbox: Inbox) -> Ex
         code=report.code,
         stop_reason=agent.stop.reason if agent.stop is not None else None,
         out_of_memory=report.out_of_memory,
+        out_of_processes=bool(report.code) and _lacked_processes(report.log_tail),
         ran_for=ending.now - agent.started_at,
         open_claims=len(inbox.claimed),
         settled_claims=_settled_since(agent, output),
@@ -228,10 +274,6 @@ def _settled_since(agent: Agent, output: Output) -> int:
     )
 
 
-def _judge(row: InboundRow, now: datetime) -> ClaimDecision:
-    return decide_claim(now, row.tries, row.process_after)
-
-
 def _apply(writer: InboundWriter, row: InboundRow, decision: ClaimDecision) -> None:
     match decision:
         case TryAgain(at):
@@ -245,14 +287,25 @@ def _apply(writer: InboundWriter, row: InboundRow, decision: ClaimDecision) -> N
             assert_never(decision)
 
 
-def _gave_up(row: InboundRow) -> Notice:
+def _gave_up(row: InboundRow, cause: Cause, hint: str) -> Notice:
     return Notice(
         occasion=f"gave-up/{row.id}",
-        text=notices.GAVE_UP.format(tries=MAX_TRIES + 1),
+        text=notices.GAVE_UP.format(tries=row.tries + 1, reason=cause.value, hint=hint),
         address=row.address,
         in_reply_to=row.id,
         reply_to_message_id=row.platform_message_id,
     )
+
+
+def _died(row: InboundRow, lease: int, cause: Cause, hint: str) -> Notice:
+    """Once per death, whatever number of messages it had taken; the turn goes on."""
+    text = notices.DIED_TRYING_AGAIN.format(reason=cause.value, hint=hint)
+    return Notice(f"death/{lease}", text, row.address)
+
+
+def _lacked_processes(log_tail: bytes) -> bool:
+    """The last words of a program that could start no other one."""
+    return any(mark in log_tail[-LAST_WORDS_BYTES:] for mark in NO_MORE_PROCESSES)
 
 
 def _log_exit(ending: Ending, plan: ExitPlan) -> None:

@@ -19,7 +19,8 @@ from contract.config import DoorConfig
 from contract.errors import SchemaMismatch, SessionFileBusy, SessionFileCorrupt, SessionFileMissing
 from contract.killpoint import reached
 from nanoclaw.bell import DELIVERY, ring
-from nanoclaw.config import HostConfig
+from nanoclaw.config import HostConfig, host_environment
+from nanoclaw.containers.gateway.client import Gateway
 from nanoclaw.containers.group_folder import ensure_group_folder, ensure_home, shared_memory
 from nanoclaw.containers.materialize import (
     InstallFacts,
@@ -40,6 +41,7 @@ from nanoclaw.containers.spec import (
     decide_limits,
     decide_user,
 )
+from nanoclaw.containers.trust import materialize_trust
 from nanoclaw.db import agent_groups, container_configs, sessions
 from nanoclaw.db.connection import transaction
 from nanoclaw.errors import ConfigError, ContainerError
@@ -107,6 +109,7 @@ class Starter:
         self._on_free = on_free
         self._on_stranger = on_stranger
         self._user = decide_user(os.getuid(), os.getgid())
+        self._gateway = Gateway(parts.config, host_environment())
 
     def limits_of(self, agent_group_id: str) -> AgentLimits:
         """For a container that is adopted rather than started."""
@@ -149,7 +152,7 @@ class Starter:
         reached("sweep.materialized")
         self._parts.agents.add(agent)
         self._parts.offload.submit(
-            lambda: self._start(runtime, spec),
+            lambda: self._start(runtime, spec, group, agent.folder.in_dir),
             lambda container_id: self._started(agent, container_id),
             lambda error: self._failed(agent, session, spec, error),
         )
@@ -173,6 +176,7 @@ class Starter:
                 install.assistant_name,
                 install.provider,
                 install.idle_exit_seconds,
+                install.prices,
             ),
             lease=lease,
         )
@@ -186,6 +190,7 @@ class Starter:
             facts = replace(facts, door=DoorConfig(token=door.token, folder=inside))
         spec = build_spec(self._spec_facts(facts, folder, door))
         try:
+            materialize_trust(self._paths, folder.in_dir, has_door=door is not None)
             materialize(self._parts.conn, folder, facts)
         except SessionFileMissing as error:
             raise StartRefused(str(error)) from error
@@ -249,8 +254,11 @@ class Starter:
             found = container_configs.get(self._parts.conn, agent_group_id)
         return found or ContainerConfig(agent_group_id, utc_now())
 
-    def _start(self, runtime: Runtime, spec: ContainerSpec) -> str:
-        """On a worker thread."""
+    def _start(self, runtime: Runtime, spec: ContainerSpec, group: AgentGroup, in_dir: Path) -> str:
+        """On a worker thread. No container without the gateway, where one is needed (H-189)."""
+        if spec.source_of(layout.MOUNT_DOOR) is not None:
+            given = self._gateway.apply(group.id, group.name, in_dir)
+            spec = replace(spec, environment=(*given, *spec.environment))
         if self._parts.engine.is_docker and spec.user.hand_over:
             owner = Owner(spec.user.uid, spec.user.gid)
             for mount in spec.mounts:

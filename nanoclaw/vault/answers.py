@@ -17,9 +17,14 @@ class Refusal:
     text: str
     close: bool = False
     """Whether the connection can still be understood afterwards."""
+    code: str | None = None
+    """Tells programs what ``kind`` does not."""
 
     def body(self) -> bytes:
-        value = {"type": "error", "error": {"type": self.kind, "message": self.text}}
+        error: dict[str, object] = {"type": self.kind, "message": self.text}
+        if self.code is not None:
+            error["details"] = {"error_code": self.code}
+        value = {"type": "error", "error": error}
         return json.dumps(value, ensure_ascii=False).encode(errors="replace")
 
 
@@ -44,8 +49,13 @@ def no_credential(text: str) -> Refusal:
     return Refusal(401, "authentication_error", text)
 
 
-def budget_used_up(text: str) -> Refusal:
-    return Refusal(402, "billing_error", text)
+def model_not_allowed(text: str) -> Refusal:
+    return Refusal(403, "permission_error", text, code="model_not_allowed")
+
+
+def budget_used_up(text: str, *, told: bool) -> Refusal:
+    """``told``: the host says it in the conversation's chat, so the runner need not."""
+    return Refusal(402, "billing_error", text, code="budget_told" if told else "budget_used_up")
 
 
 def too_large(text: str) -> Refusal:

@@ -16,12 +16,15 @@ from typing import TypeVar
 
 from contract.clock import utc_now
 from contract.killpoint import reached
+from nanoclaw import audit
+from nanoclaw.audit import AuditEntry
 from nanoclaw.db import doors, usage
-from nanoclaw.db.budgets import Budget
-from nanoclaw.db.connection import open_central
+from nanoclaw.db.connection import joined, open_central
 from nanoclaw.db.doors import Door
-from nanoclaw.db.usage import Cost, Reservation, Spending
+from nanoclaw.db.usage import Cost, Reservation
 from nanoclaw.errors import ExitCode, NanoclawError
+from nanoclaw.vault.telling import tell_refused, warn_owner
+from nanoclaw.vault.words import BudgetFacts, period_key_of
 
 SETTLE_PAUSES = (0.1, 0.5, 2.0, 5.0, 10.0)
 
@@ -39,35 +42,43 @@ class BooksClosedError(NanoclawError):
 
 @dataclass(frozen=True, slots=True)
 class Exceeded:
-    """The budget that a request would exceed, and what stands against it already."""
+    """The budget that a request would exceed; ``told``: its conversation's chat hears of it."""
 
-    budget: Budget
-    spending: Spending
+    facts: BudgetFacts
+    told: bool
 
 
 class Books:
     """Used from the event loop's thread; ``close`` waits for what is under way."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_news: Callable[[], None] = lambda: None) -> None:
         self._path = path
+        self._on_news = on_news
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="books")
         self._conn: sqlite3.Connection | None = None
 
     async def charge_open(self) -> int:
         """What an earlier vault left open; before the first door is opened."""
-        return await self._run(lambda conn: usage.charge_open(conn, utc_now()))
+        return await self.run(lambda conn: usage.charge_open(conn, utc_now()))
 
     async def open_doors(self) -> list[Door]:
-        return await self._run(doors.list_valid)
+        return await self.run(doors.list_valid)
 
     async def reserve(self, reservation: Reservation) -> Exceeded | None:
-        return await self._run(lambda conn: _reserve(conn, reservation))
+        exceeded = await self.run(lambda conn: _reserve(conn, reservation))
+        if exceeded is not None:
+            self._on_news()
+        return exceeded
+
+    async def record(self, entry: AuditEntry) -> None:
+        await self.run(lambda conn: _record(conn, entry))
+        reached("vault.recorded")
 
     async def settle(self, request_id: str, cost: Cost) -> None:
         """Returns when it is written, or given up until the next start charges it in full."""
         for pause in (*SETTLE_PAUSES, None):
             try:
-                await self._run(lambda conn: usage.settle(conn, request_id, cost, utc_now()))
+                warned = await self.run(lambda conn: _settle(conn, request_id, cost))
             except BooksClosedError as error:
                 if pause is None:
                     log.error("spending not settled", extra={"reason": str(error)})
@@ -75,6 +86,8 @@ class Books:
                 await asyncio.sleep(pause)
             else:
                 reached("vault.settled")
+                if warned:
+                    self._on_news()
                 return
 
     def close(self) -> None:
@@ -85,7 +98,7 @@ class Books:
         self._thread.submit(close)
         self._thread.shutdown()
 
-    async def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._on_thread, work)
 
     def _on_thread(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
@@ -98,9 +111,32 @@ class Books:
 
 
 def _reserve(conn: sqlite3.Connection, reservation: Reservation) -> Exceeded | None:
-    budget = usage.reserve(conn, reservation)
-    if budget is None:
+    with joined(conn):
+        budget = usage.reserve(conn, reservation)
+        if budget is None:
+            exceeded = None
+        else:
+            key = period_key_of(budget, reservation.day)
+            spending = usage.spent(conn, budget.scope, budget.subject, key)
+            facts = BudgetFacts(
+                budget, spending, reservation.day, reservation.tokens, reservation.microusd
+            )
+            told = tell_refused(conn, reservation, facts, reservation.started_at)
+            exceeded = Exceeded(facts, told)
+    if exceeded is None:
         reached("vault.reserved")
-        return None
-    key = reservation.day if budget.period == "day" else reservation.day[:7]
-    return Exceeded(budget, usage.spent(conn, budget.scope, budget.subject, key))
+    else:
+        reached("vault.refused")
+    return exceeded
+
+
+def _record(conn: sqlite3.Connection, entry: AuditEntry) -> None:
+    with joined(conn):
+        audit.record(conn, entry, utc_now())
+
+
+def _settle(conn: sqlite3.Connection, request_id: str, cost: Cost) -> bool:
+    """Whether there is news for an owner."""
+    now = utc_now()
+    with joined(conn):
+        return usage.settle(conn, request_id, cost, now) and warn_owner(conn, request_id, now)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from nanoclaw.db.usage import Cost
 from nanoclaw.vault.estimate import Estimate
 from nanoclaw.vault.meter import TOKENS_PER_SECOND, Reading
-from nanoclaw.vault.prices import MILLION, cost_of, price_of
+from nanoclaw.vault.prices import MILLION, SHIPPED, PriceTable
 
 
 class End(StrEnum):
@@ -35,7 +35,7 @@ class Outcome:
 NOTHING = Cost(0, 0, 0, 0, 0)
 
 
-def decide_cost(estimate: Estimate, outcome: Outcome) -> Cost:
+def decide_cost(estimate: Estimate, outcome: Outcome, prices: PriceTable = SHIPPED) -> Cost:
     """What replaces the reservation."""
     if outcome.end is End.NOT_SENT or (outcome.status is not None and outcome.status >= 400):
         return NOTHING
@@ -47,10 +47,11 @@ def decide_cost(estimate: Estimate, outcome: Outcome) -> Cost:
             tokens.output,
             tokens.read,
             tokens.write_5m + tokens.write_1h,
-            cost_of(reading.model or estimate.model, tokens),
+            prices.cost_of(reading.model or estimate.model, tokens),
         )
     if outcome.end is End.WHOLE:
         return Cost(estimate.input, estimate.output, 0, 0, estimate.microusd)
     output = min(estimate.output, round(outcome.seconds * TOKENS_PER_SECOND))
-    unused = (estimate.output - output) * price_of(estimate.model).output // MILLION
+    rate = prices.price_of(estimate.model).at(estimate.input).output
+    unused = (estimate.output - output) * rate // MILLION
     return Cost(estimate.input, output, 0, 0, max(0, estimate.microusd - unused))

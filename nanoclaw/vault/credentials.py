@@ -1,28 +1,29 @@
 """The key for the model's address: where it is kept, and how it is written on a request.
 
-Read for every request, so that a key changed on disk counts at once; a file is read again only when
-its stamp has changed. Looked for in this order: ``secrets/anthropic-api-key``,
-``secrets/anthropic-auth-token``, the host's environment, ``.env``. A problem is told in words for
-the owner; a key itself is never part of a text, a log line or a ``repr``.
+Asked for every request, so that a changed key counts at once; the store reads a value again only
+when it has changed. Looked for in this order: the secrets ``anthropic-api-key`` and
+``anthropic-auth-token``, the host's environment, ``.env``; ``for_name`` is for agents and endpoints
+that have a secret of their own. A problem is told in words for the owner; a key itself is never
+part of a text, a log line or a ``repr``.
 """
 
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from nanoclaw.config import KeyHeader, read_env_file
+from nanoclaw.config import KeyHeader, SecretsBackend, read_env_file
 from nanoclaw.errors import ConfigError
 from nanoclaw.paths import HostPaths
+from nanoclaw.secret_store.entries import Kind, SecretError, is_name
+from nanoclaw.secret_store.private_file import Stamp, stamp_of
+from nanoclaw.secret_store.store import SecretStore
 
-MAX_KEY_BYTES = 16 * 1024
 API_KEY, AUTH_TOKEN = "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"
 SUBSCRIPTION = "CLAUDE_CODE_OAUTH_TOKEN"
 SUBSCRIPTION_PREFIX = "sk-ant-oat"
+DEFAULTS = ("anthropic-api-key", "anthropic-auth-token")
 NEXT_STEP = (
-    "put an API key into the file {file} (mode 0600), or ANTHROPIC_API_KEY=... into {env}; "
-    "no restart is needed"
+    "run `nanoclaw secrets set anthropic-api-key` (kept in {file}), or put ANTHROPIC_API_KEY=... "
+    "into {env}; no restart is needed"
 )
 
 
@@ -41,54 +42,69 @@ class Missing:
     text: str
 
 
-@dataclass(slots=True)
-class _Seen:
-    stamp: tuple[int, ...] | None = None
-    found: "str | Missing | None" = field(default=None, repr=False)
-
-
 class Credentials:
     """``environment`` is the host's own; it cannot change while the process runs."""
 
     def __init__(
-        self, paths: HostPaths, environment: Mapping[str, str], key_header: KeyHeader
+        self,
+        paths: HostPaths,
+        environment: Mapping[str, str],
+        key_header: KeyHeader,
+        store: SecretStore | None = None,
     ) -> None:
         self._paths = paths
         self._key_header = key_header
         self._environment = environment
-        self._files = {
-            API_KEY: (paths.secrets / "anthropic-api-key", _Seen()),
-            AUTH_TOKEN: (paths.secrets / "anthropic-auth-token", _Seen()),
-        }
-        self._env_stamp: tuple[int, ...] | None = None
+        self._store = store or SecretStore(paths, SecretsBackend.FILES)
+        self._env_stamp: Stamp | None = None
         self._env_values: Mapping[str, str] = {}
 
     def current(self) -> Credential | Missing:
-        for name, (path, seen) in self._files.items():
-            found = _read_secret(path, seen)
-            if isinstance(found, Missing):
-                return found
+        """What agents and endpoints use that name no secret of their own."""
+        for name in DEFAULTS:
+            found = self._from_store(name)
             if found is not None:
-                return self._checked(name, found, str(path))
+                return found
         for source, values in (
             ("the host's environment", self._environment),
             (str(self._paths.env_file), self._env_file()),
         ):
-            for name in (API_KEY, AUTH_TOKEN):
-                if values.get(name):
-                    return self._checked(name, values[name].strip(), f"{name} in {source}")
+            for variable, kind in ((API_KEY, Kind.API_KEY), (AUTH_TOKEN, Kind.AUTH_TOKEN)):
+                if values.get(variable):
+                    return self._checked(kind, values[variable].strip(), f"{variable} in {source}")
             if values.get(SUBSCRIPTION):
                 return self._subscription(f"{SUBSCRIPTION} in {source}")
         return Missing(f"the host has no key for the model: {self._next_step()}")
 
-    def _checked(self, name: str, value: str, where: str) -> Credential | Missing:
+    def for_name(self, name: str) -> Credential | Missing:
+        """That secret and no other: an agent with a key of its own never spends the common one."""
+        if not is_name(name):
+            return Missing("the agent's or endpoint's `credential` is not a secret's name; "
+                           "`nanoclaw secrets list` shows them")  # fmt: skip
+        found = self._from_store(name)
+        if found is None:
+            return Missing(f"there is no secret {name}; run: nanoclaw secrets set {name}")
+        return found
+
+    def _from_store(self, name: str) -> Credential | Missing | None:
+        """None: there is no such secret."""
+        try:
+            value = self._store.get(name)
+            kind = self._store.kind_of(name)
+        except SecretError as error:
+            return Missing(str(error))
+        if value is None:
+            return None
+        return self._checked(kind, value, self._store.where(name))
+
+    def _checked(self, kind: Kind, value: str, where: str) -> Credential | Missing:
         if value.startswith(SUBSCRIPTION_PREFIX):
             return self._subscription(where)
         if not value.isascii() or not value.isprintable() or not value or " " in value:
             return Missing(
                 f"{where} is not a key: it is empty or holds blanks; {self._next_step()}"
             )
-        if name == API_KEY and self._key_header is KeyHeader.X_API_KEY:
+        if kind in (Kind.API_KEY, Kind.OTHER) and self._key_header is KeyHeader.X_API_KEY:
             return Credential("x-api-key", value)
         return Credential("authorization", f"Bearer {value}")
 
@@ -99,53 +115,17 @@ class Credentials:
         )
 
     def _next_step(self) -> str:
-        return NEXT_STEP.format(file=self._files[API_KEY][0], env=self._paths.env_file)
+        return NEXT_STEP.format(file=self._store.where(DEFAULTS[0]), env=self._paths.env_file)
 
     def _env_file(self) -> Mapping[str, str]:
-        try:
-            found = self._paths.env_file.stat()
-        except OSError:
+        stamp = stamp_of(self._paths.env_file)
+        if stamp is None:
             self._env_stamp = None
             return {}
-        if _stamp(found) != self._env_stamp:
+        if stamp != self._env_stamp:
             try:
                 self._env_values = read_env_file(self._paths.env_file)
             except ConfigError:
                 self._env_values = {}
-            self._env_stamp = _stamp(found)
+            self._env_stamp = stamp
         return self._env_values
-
-
-def _read_secret(path: Path, seen: _Seen) -> "str | Missing | None":
-    """The file's content; None without such a file. A file that others can read is no secret."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        seen.stamp, seen.found = None, None
-        return None
-    except OSError as error:
-        return Missing(f"{path} cannot be read: {error.strerror or error}")
-    try:
-        found = os.fstat(fd)
-        if _stamp(found) != seen.stamp:
-            seen.found = _content(fd, path, found)
-            seen.stamp = _stamp(found)
-    finally:
-        os.close(fd)
-    return seen.found
-
-
-def _content(fd: int, path: Path, found: os.stat_result) -> str | Missing:
-    if not stat.S_ISREG(found.st_mode):
-        return Missing(f"{path} is not a file")
-    if found.st_mode & 0o077:
-        mode = stat.S_IMODE(found.st_mode)
-        return Missing(f"{path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")
-    content = os.read(fd, MAX_KEY_BYTES + 1)
-    if len(content) > MAX_KEY_BYTES:
-        return Missing(f"{path} is too large for a key")
-    return content.decode("utf-8", "replace").strip()
-
-
-def _stamp(found: os.stat_result) -> tuple[int, ...]:
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)

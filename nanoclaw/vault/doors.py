@@ -24,13 +24,14 @@ from nanoclaw.paths import HostPaths, make_private_folder
 from nanoclaw.vault import limits
 from nanoclaw.vault.books import Books, BooksClosedError
 from nanoclaw.vault.client import Client, ClientGoneError, RefusedError
-from nanoclaw.vault.exchange import Exchange
+from nanoclaw.vault.dispatch import Dispatch
 
 FOLDER_MODE = 0o711
 SOCKET_MODE = 0o666
 """The container's user is another one; the private folder above keeps everybody else out."""
 FOLDER_NAME = re.compile(r"[0-9a-f]{8}")
 BACKLOG = 64
+MOSTLY_FULL = limits.MAX_CONNECTIONS_PER_DOOR - limits.SPARE_CONNECTIONS_PER_DOOR
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,13 @@ class OpenDoor:
             if client.idle:
                 client.abort()
 
+    def make_room(self) -> None:
+        """Silent connections do not keep new ones out: the one that is idle longest goes."""
+        if len(self.clients) >= MOSTLY_FULL:
+            idle = max(self.clients.values(), key=lambda client: client.idle_seconds)
+            if idle.idle_seconds > limits.SPARED_IDLE_SECONDS:
+                idle.abort()
+
     def shut(self) -> None:
         """Nobody comes in any more; who is in, stays."""
         server, self.server = self.server, None
@@ -70,10 +78,10 @@ class OpenDoor:
 class Doors:
     """All of them; every method runs on the event loop's thread."""
 
-    def __init__(self, paths: HostPaths, books: Books, exchange: Exchange) -> None:
+    def __init__(self, paths: HostPaths, books: Books, dispatch: Dispatch) -> None:
         self._folder = paths.doors
         self._books = books
-        self._exchange = exchange
+        self._dispatch = dispatch
         self._open: dict[str, OpenDoor] = {}
         self._lock = asyncio.Lock()
         self._connections = 0
@@ -151,6 +159,7 @@ class Doors:
     def _on_connection(
         self, open_door: OpenDoor, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        open_door.make_room()
         full = len(open_door.clients) >= limits.MAX_CONNECTIONS_PER_DOOR
         if full or self._connections >= limits.MAX_CONNECTIONS or open_door.server is None:
             writer.transport.abort()
@@ -190,7 +199,7 @@ class Doors:
                 return
             if incoming is None:
                 return
-            if not await self._exchange.answer(open_door, incoming, client):
+            if not await self._dispatch.answer(open_door, incoming, client):
                 return
 
     def _listed(self) -> set[str]:

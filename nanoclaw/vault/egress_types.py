@@ -4,6 +4,7 @@ Values only. ``egress`` (CONNECT and plain HTTP) and ``intercept`` (inside TLS) 
 ``EgressPolicy`` before anything is sent; ``egress_policy`` is the one that reads the rules.
 """
 
+import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -66,3 +67,61 @@ class EgressPolicy(Protocol):
     async def judge(self, request: EgressRequest) -> Judgement:
         """Decides, asks the owner where nobody decided yet, and records the decision in the audit
         trail. Raises BooksClosedError when it cannot be recorded; then nothing passes."""
+
+
+class BlockedError(Exception):
+    """No connection is made: ``text`` is a plain sentence for the agent, ``status`` is what to
+    answer (403, 502 or 504)."""
+
+    def __init__(self, text: str, status: int = 502) -> None:
+        super().__init__(text, status)
+        self.text = text
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Parent(Protocol):
+    """A proxy behind the vault (``gateway.parent``): where it is used, nothing goes out beside it.
+
+    Each method: None means to go by oneself; raises BlockedError.
+    """
+
+    async def open(
+        self, agent_group_id: str, destination: Destination, *, tls: bool
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A tunnel; with ``tls`` the server's certificate is verified."""
+
+    async def open_plain(
+        self, agent_group_id: str
+    ) -> tuple[tuple[asyncio.StreamReader, asyncio.StreamWriter], str] | None:
+        """The proxy itself, and the value of ``Proxy-Authorization``."""
+
+
+class Keyhole(Protocol):
+    """A door as a connection sees it."""
+
+    door: Door
+
+    def fits(self, token: str) -> bool: ...
+
+
+class Interceptor(Protocol):
+    """Implemented by ``intercept``: looks into a TLS connection."""
+
+    async def missing(self) -> str | None:
+        """Why no connection can be looked into now, with the next step; asked before the 200."""
+
+    async def serve(
+        self,
+        keyhole: Keyhole,
+        request: EgressRequest,
+        judgement: Judgement,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        """Called once per CONNECT with Verdict.INSPECT, after the 200 was sent. ``reader`` is
+        empty and the transport's reading is paused: ``writer.start_tls`` loses nothing (it
+        resumes); who reads otherwise calls ``writer.transport.resume_reading()`` first. Returns at
+        the connection's end; the caller closes it. It is cancelled when the door closes."""

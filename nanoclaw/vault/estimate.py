@@ -10,7 +10,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from nanoclaw.vault.prices import MILLION, price_of
+from nanoclaw.model_settings import Price
+from nanoclaw.vault.prices import MILLION, SHIPPED, PriceTable
 
 BYTES_PER_TOKEN = 3
 IMAGE_TOKENS = 5000
@@ -31,16 +32,29 @@ class UnreadableRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``input`` and ``output`` are tokens; ``microusd`` is for both."""
+    """``input`` and ``output`` are tokens; ``microusd`` is for both.
+
+    ``others`` are models that the request names besides its own, such as that of an adviser.
+    ``acts``: it lets the provider call servers of others, so that repeating it may do twice.
+    """
 
     model: str
     input: int
     output: int
     microusd: int
+    others: tuple[str, ...] = ()
+    acts: bool = False
 
     @property
     def tokens(self) -> int:
         return self.input + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What is kept of an object that names a model."""
+
+    model: str
 
 
 class _Reader:
@@ -63,7 +77,8 @@ class _Reader:
             self.writes_cache = True
         if values.get("ttl") == "1h":
             self.writes_hour = True
-        return None
+        model = values.get("model")
+        return _Named(model) if isinstance(model, str) else None
 
     def _count_media(self, data: str, media_type: str) -> None:
         self.media_bytes += len(data)
@@ -73,7 +88,7 @@ class _Reader:
             self.media_tokens += len(data) // DOCUMENT_BYTES_PER_TOKEN
 
 
-def estimate(body: bytes) -> Estimate:
+def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
     """Raises UnreadableRequestError. Takes a quarter of a second for the largest body."""
     reader = _Reader()
     try:
@@ -91,14 +106,32 @@ def estimate(body: bytes) -> Estimate:
     text_bytes = max(0, len(body) - reader.media_bytes)
     input_tokens = -(-text_bytes // BYTES_PER_TOKEN) + reader.media_tokens + FIXED_TOKENS
     output_tokens = _max_tokens(top.get("max_tokens"))
-    price = price_of(model)
+    others = _others(top)
+    microusd = max(
+        _price_in_full(prices.price_of(name).at(input_tokens), reader, input_tokens, output_tokens)
+        for name in (model, *others)
+    )
+    acts = bool(top.get("mcp_servers"))
+    return Estimate(model, input_tokens, output_tokens, microusd, others, acts)
+
+
+def _price_in_full(price: Price, reader: _Reader, input_tokens: int, output_tokens: int) -> int:
     rate = price.input
     if reader.writes_hour:
         rate = price.write_1h
     elif reader.writes_cache:
         rate = price.write_5m
-    microusd = -(-(input_tokens * rate + output_tokens * price.output) // MILLION)
-    return Estimate(model, input_tokens, output_tokens, microusd)
+    return -(-(input_tokens * rate + output_tokens * price.output) // MILLION)
+
+
+def _others(top: dict[str, object]) -> tuple[str, ...]:
+    """Of everything but the conversation itself, where a model's name is only talk."""
+    found = []
+    for key, value in top.items():
+        parts = value if isinstance(value, list) else [value]
+        if key != "messages":
+            found += [part.model for part in parts if isinstance(part, _Named)]
+    return tuple(found)
 
 
 def _max_tokens(value: object) -> int:

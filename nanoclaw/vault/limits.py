@@ -8,6 +8,16 @@ from dataclasses import dataclass
 
 MAX_CONNECTIONS_PER_DOOR = 64
 MAX_CONNECTIONS = 512
+SPARE_CONNECTIONS_PER_DOOR = 8
+"""From here on the connections that have been idle longest make room for new ones."""
+SPARED_IDLE_SECONDS = 2.0
+MAX_EGRESS_PER_DOOR = 40
+"""Proxied connections at one time; the other places stay for the model's route."""
+MAX_EGRESS = 320
+MAX_RESOLVING_PER_DOOR = 4
+RESOLVER_THREADS = 16
+MAX_ADDRESSES = 8
+"""Of one name; further ones are checked and not tried."""
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 40 * 1024 * 1024
 """The API itself takes 32 MB."""
@@ -27,6 +37,25 @@ EXCHANGE_SECONDS = 3600.0
 POOL_SIZE = 16
 POOL_IDLE_SECONDS = 20.0
 """Shorter than any server waits, so that a kept connection is rarely dead when it is used."""
+
+INTERCEPT_HANDSHAKE_SECONDS = 15.0
+INTERCEPT_BODY_BYTES = 1024 * 1024 * 1024
+"""Of one request inside TLS; it is passed on in pieces and never held."""
+
+RESOLVE_SECONDS = 10.0
+ADDRESS_SECONDS = 8.0
+"""For one address of several; all together have CONNECT_SECONDS."""
+HELLO_SECONDS = 15.0
+MAX_HELLO_BYTES = 32 * 1024
+TUNNEL_IDLE_SECONDS = 300.0
+"""Without a byte in either direction."""
+TUNNEL_SECONDS = 4 * 3600.0
+TUNNEL_LOOK_SECONDS = 1.0
+"""Between two looks at a tunnel's silence."""
+MAX_EGRESS_BODY_BYTES = 256 * 1024 * 1024
+"""Of a plain HTTP request; it is passed on in pieces and never held."""
+EGRESS_SILENCE_SECONDS = 120.0
+EGRESS_BODY_SECONDS = 1800.0
 
 METER_LINE_BYTES = 1024 * 1024
 METER_BODY_BYTES = 8 * 1024 * 1024

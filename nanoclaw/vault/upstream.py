@@ -6,9 +6,11 @@ agent. A connection goes back to the pool only after an answer was read to its e
 """
 
 import asyncio
+import select
 import ssl
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -16,6 +18,10 @@ import h11
 
 from nanoclaw.vault import limits
 from nanoclaw.vault.decide import Headers
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Streams]]
+"""Makes a connection to the address in another way; raises UpstreamError."""
 
 
 class UpstreamError(Exception):
@@ -42,10 +48,18 @@ class _Link:
     writer: asyncio.StreamWriter
     http: h11.Connection
     kept_at: float = 0.0
+    reused: bool = False
 
     def is_usable(self) -> bool:
         young = time.monotonic() - self.kept_at < limits.POOL_IDLE_SECONDS
-        return young and not self.reader.at_eof() and not self.writer.is_closing()
+        return young and not self.reader.at_eof() and not self.writer.is_closing() and self._quiet()
+
+    def _quiet(self) -> bool:
+        """Nothing to read: on an idle connection even a byte means that it is being closed. Asked
+        of the system, because the loop may not have looked since."""
+        poll = select.poll()
+        poll.register(self.writer.get_extra_info("socket").fileno(), select.POLLIN)
+        return not poll.poll(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +113,11 @@ class Call:
             return None
         raise ForeignError(f"{type(event).__name__} in the middle of an answer")
 
+    @property
+    def on_kept_connection(self) -> bool:
+        """It may have died between two requests without anybody's fault."""
+        return self._link.reused
+
     def close(self) -> None:
         self._upstream.give_back(self._link)
 
@@ -126,7 +145,11 @@ class Call:
 class Upstream:
     """One address and its kept connections."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(
+        self, base_url: str, ca: str | None = None, connect: Connect | None = None
+    ) -> None:
+        self._ca = ca
+        self._connect_by = connect
         parts = urlsplit(base_url)
         self._host = parts.hostname or ""
         self._tls = parts.scheme == "https"
@@ -136,11 +159,12 @@ class Upstream:
         self.base_path = parts.path.rstrip("/")
         self.authority = parts.netloc
 
-    async def open(self) -> Call:
-        """Raises UpstreamError."""
-        while self._kept:
+    async def open(self, *, fresh: bool = False) -> Call:
+        """Raises UpstreamError. ``fresh``: on a new connection."""
+        while self._kept and not fresh:
             link = self._kept.pop()
             if link.is_usable():
+                link.reused = True
                 return Call(self, link)
             link.writer.transport.abort()
         return Call(self, await self._connect())
@@ -160,21 +184,30 @@ class Upstream:
             self._kept.pop().writer.transport.abort()
 
     async def _connect(self) -> _Link:
+        if self._connect_by is not None:
+            reader, writer = await self._connect_by()
+        else:
+            reader, writer = await self._connect_itself()
+        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.MAX_HEAD_BYTES)
+        return _Link(reader, writer, http)
+
+    async def _connect_itself(self) -> Streams:
         try:
             async with asyncio.timeout(limits.CONNECT_SECONDS):
-                reader, writer = await asyncio.open_connection(
+                return await asyncio.open_connection(
                     self._host, self._port, ssl=self._tls_context(), limit=limits.CHUNK_BYTES
                 )
         except TimeoutError:
             raise SilentError("it does not take a connection") from None
         except OSError as error:  # certificate errors are OSErrors too
             raise UnreachableError(_words(error)) from error
-        http = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.MAX_HEAD_BYTES)
-        return _Link(reader, writer, http)
 
     def _tls_context(self) -> ssl.SSLContext | None:
         if self._tls and self._context is None:
-            self._context = ssl.create_default_context()
+            context = ssl.create_default_context()
+            if self._ca is not None:
+                context.load_verify_locations(self._ca)
+            self._context = context
         return self._context
 
 
@@ -189,4 +222,6 @@ def _texts(response: h11.Response) -> Headers:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
     return error.strerror or str(error) or type(error).__name__

@@ -43,6 +43,8 @@ class Prompt:
     ids: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    series: str | None = None
+    """The task series that woke the agent, if nothing else did; its budget pays."""
 
 
 @dataclass(frozen=True, slots=True)

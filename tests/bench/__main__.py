@@ -25,6 +25,7 @@ from bench.ncl import measure_ncl_starts
 from bench.processes import cpu_seconds, pss_mib, tree
 from bench.search import measure_index
 from bench.turns import one_turn, running_host, warm_turns
+from bench.vault import measure_vault
 from nanoclaw.config import HostConfig
 from nanoclaw.containers.engine_ping import ping
 from nanoclaw.errors import ContainerError
@@ -60,7 +61,7 @@ def main() -> int:
     figures: list[Figure] = []
     with work_folder() as folder:
         for step in (measure_disk, measure_start, measure_turns, measure_cold, measure_model,
-                     measure_idle, measure_throughput, measure_ncl, measure_search,
+                     measure_door, measure_idle, measure_throughput, measure_ncl, measure_search,
                      measure_sizes):  # fmt: skip
             print(f"- {step.__name__.removeprefix('measure_')} ...", flush=True)
             figures += step(folder, effort, arguments.seed)
@@ -142,6 +143,10 @@ def measure_cold(folder: Path, effort: Effort, seed: int) -> list[Figure]:
 
 def measure_model(folder: Path, effort: Effort, seed: int) -> list[Figure]:
     return measure_agent(folder, effort.cold, effort.warm // 4, seed)
+
+
+def measure_door(folder: Path, effort: Effort, seed: int) -> list[Figure]:
+    return measure_vault(folder / "vault", effort.warm)
 
 
 def measure_idle(folder: Path, effort: Effort, seed: int) -> list[Figure]:

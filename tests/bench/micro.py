@@ -111,7 +111,7 @@ def drain_rates(folder: Path, count_sessions: int, count: int, *, by_key: bool) 
     try:
         wait_until(config.paths.socket("channel-cli").exists, within=10)
         reactor = Reactor()
-        loop = DeliveryLoop(reactor, conn, config.paths, Watch.open(), Links(reactor, config.paths))
+        loop = DeliveryLoop(reactor, conn, config, Watch.open(), Links(reactor, config.paths))
         started = time.monotonic()
         loop.start()
         while not _all_sent(conn, count):

@@ -22,6 +22,7 @@ from helpers.crash_town import CRASH_HOST, CrashTown, Scene, Story
 from helpers.earlier import EARLY, table, unpack
 from helpers.host import ROOT, Host
 from helpers.kill_points import KillFolder, find_kill_points
+from helpers.waiting import wait_until
 
 from contract.clock import to_text, utc_now
 from nanoclaw import audit
@@ -34,6 +35,7 @@ from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.events import Attachment
 from nanoclaw.model import (
     AgentGroup,
+    CliScope,
     DestinationRow,
     EgressMode,
     MessagingGroup,
@@ -237,6 +239,57 @@ def host_is_asked(scene: Scene) -> None:
     assert scene.called("Pip") in scene.hear(family, "I am").text
 
 
+def _may_administrate(scene: Scene, agent: AgentGroup) -> None:
+    with transaction(scene.town.conn):
+        change = ContainerConfigChange(cli_scope=CliScope.GLOBAL)
+        container_configs.update(scene.town.conn, agent.id, change, utc_now())
+
+
+def _ask_to_run(scene: Scene, command: str) -> MessagingGroup:
+    """An agent wants this command; a person allows it in the step ``allowed``."""
+    pip = scene.agent(
+        "Pip",
+        ("^please", [call("ncl", command=command), say("asked")]),
+        ("was approved and carried out", [say("at last")]),
+    )
+    _may_administrate(scene, pip)
+    family = scene.chat(pip)
+    scene.say(family, "please")
+    card = scene.card(scene.called("Pip"))
+    scene.hear(family, "asked")
+    scene.step("allowed")
+    scene.press(card, 0)
+    return family
+
+
+def group_is_made(scene: Scene) -> None:
+    folder = scene.called("garden")
+    family = _ask_to_run(scene, f"groups create --name Garden --folder {folder}")
+
+    scene.hear(family, "at last")
+    scene.wait("SELECT * FROM agent_groups WHERE folder = ?", folder)
+    memory = scene.town.host.paths.groups / folder / "CLAUDE.local.md"
+    wait_until(memory.exists, what="its folder is there")
+
+
+def group_is_deleted(scene: Scene) -> None:
+    paths = scene.town.host.paths
+    sam = scene.agent("Sam")
+    _write(scene, sam, "plan.txt", "at noon")
+    family = _ask_to_run(scene, f"groups delete {sam.id} --cascade")
+
+    scene.hear(family, "at last")
+    wait_until(lambda: not (paths.groups / sam.folder).exists(), what="its folder is gone")
+    [kept] = (paths.data / "trash").glob(f"*-{sam.folder}/groups-{sam.folder}/plan.txt")
+    assert kept.read_text() == "at noon"
+
+
+def agent_begins_anew(scene: Scene) -> None:
+    family = _ask_to_run(scene, "groups restart")
+
+    scene.hear(family, "at last")
+
+
 # --- tasks ----------------------------------------------------------------------------------------
 
 
@@ -406,6 +459,9 @@ WAYS = (
         "host.agent_message_marked", "effects.done", "effects.finished",
     )),
     Way(host_is_asked, "", ("effects.begun", "admin.answered")),
+    Way(group_is_made, "allowed", ("admin.folders_made",)),
+    Way(group_is_deleted, "allowed", ("admin.folders_removed",)),
+    Way(agent_begins_anew, "allowed", ("host.restart_prepared", "admin.answered")),
     Way(task_runs, "", (
         "effects.begun", "tasks.planned", "tasks.written", "effects.finished", "tasks.recorded",
         "tasks.recurred",

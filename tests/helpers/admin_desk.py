@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.central import make_home
+from helpers.ncl_hands import carry_out
 
 from contract.clock import utc_now
 from contract.ids import new_id
@@ -18,9 +19,16 @@ from nanoclaw.admin.frames import Failure, Request, Response, Success
 from nanoclaw.admin.registry import Registry
 from nanoclaw.bell import bell_file
 from nanoclaw.config import HostConfig
-from nanoclaw.db import agent_groups, audit, container_configs, messaging_groups, sessions, users
+from nanoclaw.db import (
+    agent_groups,
+    audit,
+    container_configs,
+    messaging_groups,
+    sessions,
+    users,
+)
 from nanoclaw.db.audit import AuditRow
-from nanoclaw.events import Frame, Ok
+from nanoclaw.events import Frame, Ok, StopContainers
 from nanoclaw.link import Answer
 from nanoclaw.model import (
     AgentGroup,
@@ -40,22 +48,36 @@ NOW = utc_now().replace(microsecond=0)
 
 
 class FakeServices:
-    """The sweep says yes to everything; timers are called by ``tick``."""
+    """The sweep says yes to everything, and stops what it is asked to stop in ``conn``.
 
-    def __init__(self) -> None:
+    Timers are called by ``tick``.
+    """
+
+    def __init__(self, conn: sqlite3.Connection | None = None) -> None:
+        self.conn = conn
         self.frames: list[Frame] = []
         self.says: Answer = Ok()
         self.timers: list[Callable[[], None]] = []
+        self.before_tick: Callable[[], None] = lambda: None
 
     def to_sweep(self, frame: Frame, seconds: float, on_answer: Callable[[Answer], None]) -> None:
         self.frames.append(frame)
+        if isinstance(frame, StopContainers) and isinstance(self.says, Ok) and self.conn:
+            for session_id in frame.session_ids:
+                sessions.set_stopped(self.conn, session_id)
         on_answer(self.says)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> object:
         self.timers.append(callback)
         return None
 
+    def to_channel(
+        self, instance: str, frame: Frame, seconds: float, on_answer: Callable[[Answer], None]
+    ) -> None:
+        raise AssertionError("no command asks a channel")
+
     def tick(self) -> None:
+        self.before_tick()
         due, self.timers = self.timers, []
         for callback in due:
             callback()
@@ -68,9 +90,10 @@ class AdminDesk:
         self.config: HostConfig
         self.conn: sqlite3.Connection
         self.config, self.conn = make_home(folder)
-        self.services = FakeServices()
+        self.services = FakeServices(self.conn)
         around = Surroundings(self.config, lambda: self.conn, self.services, problem_of)
         self.dispatcher = Dispatcher(registry or host_registry(), around)
+        self.services.before_tick = self.carry_out
         (group,) = agent_groups.list_all(self.conn)
         self.group_id = group.id
         chat = messaging_groups.find_by_address(self.conn, "cli", "local")
@@ -121,6 +144,10 @@ class AdminDesk:
         answer = self.ask(words, caller, **args)
         assert isinstance(answer, Failure), answer
         return str(answer.code), answer.message
+
+    def carry_out(self) -> None:
+        """One attempt at each effect that commands have left to the delivery process."""
+        carry_out(self.conn, self.config, self.services)
 
     # --- what there is ----------------------------------------------------------------------------
 

@@ -166,7 +166,7 @@ class DeliveryRoom:
     def start_loop(self, *, companions: bool = False) -> None:
         """``companions``: with effects and cards, as in the real process."""
         links = Links(self.reactor, self.config.paths)
-        self.loop = DeliveryLoop(self.reactor, self.conn, self.config.paths, Watch.open(), links)
+        self.loop = DeliveryLoop(self.reactor, self.conn, self.config, Watch.open(), links)
         beside: tuple[Companion, ...] = ()
         if companions:
             from nanoclaw.process.handlers import HANDLERS  # half of the host

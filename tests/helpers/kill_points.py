@@ -29,6 +29,7 @@ NOT_A_HOP = (
     "runner.nudged",
     "runner.said",
     "runner.tool_committed",
+    "secrets.",
     "sweep.door_opened",
     "sweep.session_",
     "tasks.",

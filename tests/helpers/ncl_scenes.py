@@ -1,18 +1,31 @@
 """One scene per command of ``ncl``: lines typed in this order, in the town of ``ncl_town``.
 
-The first is also asked with ``--json``, in a town as new. What ``status``, ``top``, ``logs`` and
-``search`` show depends on the moment; here is their help, and they have tests of their own.
+The first is also asked with ``--json``, in a town as new. What ``status`` and ``top`` show depends
+on the moment: numbers and widths are taken out of it.
 """
 
 SCENES: dict[str, tuple[str, ...]] = {
+    "approvals-answer": (
+        "approvals answer q-1 --option 3",
+        "approvals answer q-1 --option 2",
+        "approvals answer appr-1 --option 1",
+        "approvals answer q-1",
+    ),
     "approvals-approve": (
         "approvals approve appr-1",
+        "approvals approve nsa-1",
+        "approvals approve mg-club --agent-group-id ag-bert",
+        "approvals approve q-1",
         "approvals approve appr-1",
         "approvals approve appr-7",
     ),
     "approvals-get": ("approvals get appr-1", "approvals get appr-7"),
     "approvals-help": ("approvals help",),
-    "approvals-list": ("approvals list", "approvals list --status approved"),
+    "approvals-list": (
+        "approvals list",
+        "approvals list --status approved",
+        "approvals list --action admit_sender --ids",
+    ),
     "approvals-reject": (
         "approvals reject appr-1 --dry-run",
         "approvals reject appr-1",
@@ -44,6 +57,28 @@ SCENES: dict[str, tuple[str, ...]] = {
     ),
     "dropped-messages-help": ("dropped-messages help",),
     "dropped-messages-list": ("dropped-messages list", "dropped-messages list --csv"),
+    "egress-allow": (
+        "egress allow pypi.org --everywhere --dry-run",
+        "egress allow 'GET,HEAD api.example.com/v1' --group ag-andy --note weather",
+        "egress allow '*.com' --everywhere",
+        "egress allow 10.0.0.1 --group ag-andy",
+        "egress allow pypi.org",
+    ),
+    "egress-answer": (
+        "egress answer eg-7 --option once",
+        "egress answer eg-7 --option maybe",
+    ),
+    "egress-deny": ("egress deny '*.example.com' --everywhere", "egress deny https://example.com"),
+    "egress-get": ("egress get er-7",),
+    "egress-help": ("egress help",),
+    "egress-list": ("egress list",),
+    "egress-questions": ("egress questions",),
+    "egress-remove": ("egress remove er-7 --yes",),
+    "egress-test": (
+        "egress test https://api.example.com/v1 --group ag-andy",
+        "egress test http://192.168.1.1/ --group ag-andy",
+        "egress test ftp://example.com --group ag-andy",
+    ),
     "groups-config-add-mcp-server": (
         "groups config add-mcp-server ag-andy --name time --command uvx --args '[\"mcp-time\"]'",
         "groups config add-mcp-server ag-andy --name time --command uvx --args [",
@@ -96,7 +131,13 @@ SCENES: dict[str, tuple[str, ...]] = {
     "groups-restart": ("groups restart ag-andy --dry-run", "groups restart ag-7"),
     "groups-update": ("groups update ag-bert --name Berta", "groups update ag-bert"),
     "help": ("help", "help groups", "halp", "groups lst"),
-    "logs": ("logs --help",),
+    "logs": (
+        "logs --process delivery",
+        "logs --session sess-1 --level warning",
+        "logs --process nobody",
+        "logs --level loud",
+        "logs --help",
+    ),
     "members-add": ("members add --user telegram:1 --group ag-bert", "members add"),
     "members-help": ("members help",),
     "members-list": ("members list",),
@@ -140,13 +181,34 @@ SCENES: dict[str, tuple[str, ...]] = {
         "roles revoke --user telegram:1 --role admin --group ag-andy --yes",
         "roles revoke --user cli:local --role owner --yes",
     ),
-    "search": ("search --help", "search"),
+    "search": (
+        "search leave",
+        "search we leave --kind in --csv",
+        "search leave --ids",
+        "search nobody said this",
+        "search leave --since someday",
+        "search",
+        "search --help",
+    ),
+    "services-add": (
+        "services add github --preset github --secret github-token --dry-run",
+        "services add files --hosts *.files.example --header X-Api-Key --secret github-token"
+        " --methods get --paths /v1 --groups ag-andy",
+        "services add broken --hosts a.example --header Host --secret github-token",
+        "services add broken --hosts a.example --secret nothing",
+    ),
+    "services-get": ("services get weather", "services get nothing"),
+    "services-help": ("services help",),
+    "services-list": ("services list",),
+    "services-presets": ("services presets",),
+    "services-remove": ("services remove weather --yes", "services list"),
+    "services-update": ("services update weather --paths /v2", "services update weather"),
     "sessions-close": ("sessions close sess-3", "sessions close sess-1", "sessions close sess-7"),
     "sessions-get": ("sessions get sess-1", "sessions get sess-7"),
     "sessions-help": ("sessions help",),
     "sessions-list": ("sessions list", "sessions list --status closed"),
     "sessions-restart": ("sessions restart sess-1 --dry-run", "sessions restart sess-7"),
-    "status": ("status --help",),
+    "status": ("status", "status --help"),
     "tasks-cancel": ("tasks cancel plants --dry-run", "tasks cancel nothing --yes"),
     "tasks-help": ("tasks help",),
     "tasks-history": ("tasks history", "tasks history plants --csv"),
@@ -155,7 +217,7 @@ SCENES: dict[str, tuple[str, ...]] = {
     "tasks-resume": ("tasks resume plants --dry-run", "tasks resume nothing"),
     "tasks-run-now": ("tasks run-now plants --dry-run", "tasks run-now nothing"),
     "tasks-show": ("tasks show plants", "tasks show nothing"),
-    "top": ("top --help",),
+    "top": ("top", "top --every never", "top --help"),
     "usage-help": ("usage help",),
     "usage-list": ("usage list", "usage list --since someday"),
     "usage-sum": ("usage sum", "usage sum --by model"),
@@ -176,7 +238,7 @@ SCENES: dict[str, tuple[str, ...]] = {
         "users update telegram:1 --display-name Anna",
         "users update telegram:1 --null display-name",
     ),
-    "why": ("why in-1", "why in-7"),
+    "why": ("why in-1", "why in-1 --csv", "why in-1 --ids", "why in-7"),
     "wirings-create": (
         "wirings create --messaging-group-id mg-local --agent-group-id ag-andy "
         "--engage-mode pattern --engage-pattern .",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from helpers.reading_rows import add_series, chat_row, put_row, receive, say
 
+from contract.address import Address
 from contract.config import McpServer
 from nanoclaw import audit
 from nanoclaw.approvals.options import dump_options, option
@@ -18,13 +19,17 @@ from nanoclaw.db import (
     agent_groups,
     approvals,
     budgets,
+    chat_requests,
     container_configs,
     deliveries,
     dms,
     dropped,
     members,
     messaging_groups,
+    questions,
     roles,
+    sender_requests,
+    services,
     sessions,
     tasks,
     usage,
@@ -33,12 +38,16 @@ from nanoclaw.db import (
 )
 from nanoclaw.db.approvals import Approval
 from nanoclaw.db.budgets import Budget, BudgetPeriod, BudgetScope, BudgetUnit
+from nanoclaw.db.chat_requests import ChatRequest
 from nanoclaw.db.connection import open_central, transaction
 from nanoclaw.db.container_configs import ContainerConfigChange
 from nanoclaw.db.dms import UserDm
 from nanoclaw.db.dropped import DroppedMessage
 from nanoclaw.db.members import Member
 from nanoclaw.db.migrations import migrate
+from nanoclaw.db.questions import Question
+from nanoclaw.db.sender_requests import SenderRequest
+from nanoclaw.db.services import Service, ServiceKind
 from nanoclaw.db.tasks import RunStatus, TaskRun
 from nanoclaw.db.usage import Cost, Reservation
 from nanoclaw.model import (
@@ -58,6 +67,7 @@ from nanoclaw.sessions.folder import SessionFolder
 THEN = datetime(2024, 2, 3, 4, 5, 6, tzinfo=UTC)
 """Long ago: a time of today in a transcript is then one that a command has made."""
 
+EVENT = '{"text":"hello"}'
 FAR_OFF = datetime(2924, 2, 3, 4, 5, 6, tzinfo=UTC)
 ASKED = '{"frame":{"id":"r-1","command":"groups-update","args":{"id":"ag-andy","name":"Andrea"}}}'
 
@@ -80,7 +90,9 @@ def build_town(home: Path) -> HostConfig:
         _add_agents(conn, config)
         _add_people(conn)
         _add_work(conn, config)
+        _add_cards(conn)
         _add_money(conn)
+        _add_service(conn, config)
     finally:
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         conn.close()
@@ -156,6 +168,34 @@ def _add_work(conn: sqlite3.Connection, config: HostConfig) -> None:
     )  # fmt: skip
 
 
+def _add_cards(conn: sqlite3.Connection) -> None:
+    chat = MessagingGroup("mg-club", "telegram", "telegram:-300", at(28), name="Club")
+    messaging_groups.create(conn, chat)
+    chat_requests.add(
+        conn,
+        ChatRequest(
+            "mg-club", "ag-andy", EVENT, at(28), "mg-club", sender_identity="telegram:9",
+            sender_name="Mallory", title="New group chat", question="Which agent?",
+            options_json=OPTIONS, expires_at=FAR_OFF,
+        ),
+    )  # fmt: skip
+    sender_requests.add(
+        conn,
+        SenderRequest(
+            "nsa-1", "mg-family", "ag-andy", "telegram:8", EVENT, at(29), sender_name="Eve",
+            title="New sender", question="May they?", options_json=OPTIONS, expires_at=FAR_OFF,
+        ),
+    )  # fmt: skip
+    tea = (option("Green", "Green", "green"), option("Black", "Black", "black"))
+    questions.insert(
+        conn,
+        Question(
+            "q-1", "sess-1", "out-9", Address("telegram", "telegram:-100", None), "Tea?",
+            dump_options(tea), at(30), expires_at=FAR_OFF,
+        ),
+    )  # fmt: skip
+
+
 def _add_session(
     conn: sqlite3.Connection, config: HostConfig, name: str, between: tuple[str, str]
 ) -> None:
@@ -163,6 +203,17 @@ def _add_session(
     new = NewSession(name, agent, chat, None, SessionMode.SHARED, f"key of {name}", at(21))
     sessions.create(conn, new)
     SessionFolder.of(config.paths, agent, name).create()
+
+
+def _add_service(conn: sqlite3.Connection, config: HostConfig) -> None:
+    for name in ("github-token", "weather-key"):
+        path = config.paths.secrets / name
+        path.write_text("marker-of-the-town")
+        path.chmod(0o600)
+    services.put(conn, Service(
+        "weather", ServiceKind.HEADER, ("api.weather.example",), "x-api-key", "{secret}",
+        "weather-key", at(33), at(33), "host",
+    ))  # fmt: skip
 
 
 def _add_money(conn: sqlite3.Connection) -> None:

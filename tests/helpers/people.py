@@ -11,16 +11,10 @@ from nanoclaw.approvals.clicks import Click
 from nanoclaw.approvals.incoming import Incoming
 from nanoclaw.approvals.senders import UnknownSender
 from nanoclaw.db import audit, deliveries, inbound_events, messaging_groups, roles
+from nanoclaw.db.inbound_events import NewInboundEvent
 from nanoclaw.db.messaging_groups import MessagingGroupChange
 from nanoclaw.events import InboundEvent, Quoted
-from nanoclaw.model import (
-    AgentGroup,
-    Delivery,
-    MessagingGroup,
-    NewInboundEvent,
-    Role,
-    RoleGrant,
-)
+from nanoclaw.model import AgentGroup, Delivery, MessagingGroup, Role, RoleGrant
 
 OWNER = "telegram:1"
 STRANGER = "telegram:9"

@@ -10,8 +10,9 @@ from contract.inbound.row import NewInbound
 from contract.inbound.writer import open_inbound
 from contract.jsontext import dump
 from nanoclaw.db import deliveries, inbound_events, sessions, tasks
+from nanoclaw.db.inbound_events import NewInboundEvent
 from nanoclaw.db.tasks import NewSeries
-from nanoclaw.model import Delivery, NewDelivery, NewInboundEvent, Session
+from nanoclaw.model import Delivery, NewDelivery, Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
 

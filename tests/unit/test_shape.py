@@ -30,6 +30,7 @@ BROAD_EXCEPT_DOORS = {
     "nanoclaw/routing/loop.py": 1,  # one event that nobody foresaw must not block its channel
     "nanoclaw/delivery/intake.py": 1,  # the rows of one session must not stop all others
     "nanoclaw/effects/runner.py": 1,  # an effect's handler
+    "nanoclaw/vault/gateway/approvals.py": 1,  # a credential's request: any error denies it
     "nanoclaw/cli/main.py": 1,  # the command line's main
     "runner/program.py": 1,  # the runner's main
     "runner/loop.py": 2,  # its tick; the rows of one turn
@@ -48,7 +49,8 @@ SQL_METHODS = frozenset({"execute", "executemany", "executescript", "deserialize
 
 MODULE_USERS: dict[str, tuple[str, ...]] = {
     # Starting processes: the supervisor, the process runtime, the demo's throw-away host.
-    "subprocess": ("nanoclaw/containers/", "nanoclaw/cli/demo.py", "runner/tools/",
+    "subprocess": ("nanoclaw/containers/", "nanoclaw/cli/demo.py", "nanoclaw/cli/extras.py",
+                   "runner/tools/",
                    "setup/steps/"),
     "multiprocessing": ("nanoclaw/supervise/", "nanoclaw/containers/"),
     # The docker SDK takes 118 ms to import and belongs to the sweep's side.

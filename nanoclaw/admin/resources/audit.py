@@ -12,6 +12,7 @@ from nanoclaw.admin.registry import Access, ArgumentSpec, ColumnSpec, Kind, Oper
 from nanoclaw.admin.shown import LIMIT, limit_of, moment
 from nanoclaw.audit import FIRST_HASH, follows
 from nanoclaw.audit_archive import verify_archives
+from nanoclaw.audit_head import first_missing
 from nanoclaw.db import audit, reading_books
 from nanoclaw.db.connection import open_read_only
 from nanoclaw.db.reading_books import AuditQuery
@@ -98,7 +99,7 @@ class _Walk:
         if rows:
             self._soon()
         else:
-            self._end(None)
+            self._end(first_missing(self._conn, self._paths.audit))
 
     def _end(self, first_bad: int | None) -> None:
         self._conn.close()

@@ -1,18 +1,17 @@
 """``ncl containers``: which sessions run, wait or cannot start; their output; stopping one.
 
-The sweep alone talks to the engine; it is asked to stop one. What a container has printed is kept
-by the sweep when it ends; while it runs its runner's own log can be read from the agent's folder,
-which is the agent's word and is treated so.
+The sweep alone talks to the engine; it is asked to stop one (``admin.restart``). What a container
+has printed is kept by the sweep when it ends; while it runs its runner's own log can be read from
+the agent's folder, which is the agent's word and is treated so.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import closing
 
 from contract.clock import to_text
 from contract.layout import RUNNER_DIR, RUNNER_LOG
 from nanoclaw.admin.arguments import Arguments
-from nanoclaw.admin.context import CommandContext, Finish, Later, Services
+from nanoclaw.admin.context import CommandContext
+from nanoclaw.admin.effect_wait import Awaited, once_done
 from nanoclaw.admin.log_reading import (
     LogPiece,
     Opener,
@@ -23,19 +22,13 @@ from nanoclaw.admin.log_reading import (
 )
 from nanoclaw.admin.problems import CommandError, NotFoundError
 from nanoclaw.admin.registry import Access, ArgumentSpec, ColumnSpec, Kind, Operation, ResourceSpec
+from nanoclaw.admin.restart import STOP_LOOKS, Wanted, stop_later
 from nanoclaw.admin.shown import LIMIT, limit_of, moment, short
 from nanoclaw.db import reading_books, sessions
-from nanoclaw.db.connection import open_read_only
-from nanoclaw.events import Ok, StopContainers
-from nanoclaw.link import Answer
 from nanoclaw.model import Session
 from nanoclaw.paths import HostPaths
 from nanoclaw.sessions.folder import SessionFolder
 
-ASK_SECONDS = 5.0
-LOOK_SECONDS = 0.2
-STOP_LOOKS = 100
-"""Twenty seconds; the sweep gives a container ten to end by itself."""
 DEFAULT_LINES = 100
 
 _ID = ArgumentSpec("id", "the session", required=True, positional=True)
@@ -117,43 +110,10 @@ def _stop(context: CommandContext, arguments: Arguments) -> object:
     if not session.is_running and session.lease_owner is None:
         raise CommandError(f"no container runs for session {session.id}")
     reason = arguments.text("reason", "stopped by ncl")
+    stopped = stop_later(context, Wanted(session.agent_group_id, session.id, reason=reason))
     answer: dict[str, object] = {"session_id": session.id, "container_id": session.container_id}
-    wait = _Stopping(context.paths, session, reason, answer)
-    return Later(wait.begin, {**answer, "state": "stopping"})
-
-
-class _Stopping:
-    """Asks the sweep, then looks until the container is gone."""
-
-    def __init__(
-        self, paths: HostPaths, session: Session, reason: str, answer: Mapping[str, object]
-    ) -> None:
-        self._paths = paths
-        self._session = session
-        self._reason = reason
-        self._answer = answer
-
-    def begin(self, services: Services, finish: Finish) -> None:
-        session = self._session
-        frame = StopContainers((session.id,), self._reason, (session.lease_token,))
-
-        def on_answer(answer: Answer) -> None:
-            if isinstance(answer, Ok):
-                self._look(services, finish, 0)
-            else:
-                finish(CommandError("the sweep does not answer; see `ncl status`"))
-
-        services.to_sweep(frame, ASK_SECONDS, on_answer)
-
-    def _look(self, services: Services, finish: Finish, number: int) -> None:
-        with closing(open_read_only(self._paths.central_db)) as conn:
-            now = sessions.get(conn, self._session.id)
-        if now is None or now.lease_token != self._session.lease_token or not now.is_running:
-            finish({**self._answer, "state": "stopped"})
-        elif number == STOP_LOOKS:
-            finish({**self._answer, "state": "stopping"})
-        else:
-            services.call_later(LOOK_SECONDS, lambda: self._look(services, finish, number + 1))
+    done, at_once = {**answer, "state": "stopped"}, {**answer, "state": "stopping"}
+    return once_done(context, Awaited(stopped, done, at_once=at_once, looks=STOP_LOOKS))
 
 
 def _find(context: CommandContext, arguments: Arguments) -> Session:

@@ -23,7 +23,10 @@ EMPTY = "null"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Where a resource's rows are. ``newest_first``: what people look for is new."""
+    """Where a resource's rows are. ``newest_first``: what people look for is new.
+
+    ``common`` is what makes the table, where several are shown as one (``db.listing``).
+    """
 
     name: str
     table: str
@@ -31,6 +34,7 @@ class Table:
     columns: tuple[ColumnSpec, ...]
     scope_field: str | None = None
     newest_first: bool = False
+    common: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,6 +58,7 @@ def list_operation(table: Table) -> Operation:
                 descending=descending,
                 limit=arguments.integer("limit", DEFAULT_LIMIT),
                 offset=arguments.integer("offset", 0),
+                common=table.common,
             ),
         )
 
@@ -91,7 +96,8 @@ def find_row(
         equal[table.scope_field] = only_group
         if table.scope_field == table.id_column and only_group != row_id:
             raise NotFoundError(f"{table.name} not found: {row_id}")
-    found = rows(context.conn, Listing(table.table, table.names, equal, limit=1))
+    wanted = Listing(table.table, table.names, equal, limit=1, common=table.common)
+    found = rows(context.conn, wanted)
     if not found:
         raise NotFoundError(f"{table.name} not found: {row_id}")
     return found[0]

@@ -4,12 +4,11 @@ A group that is made here can start: rows, folder and home are there afterwards 
 deleted leaves its folders in the trash (N-66). Its container configuration is ``groups_config``.
 """
 
-from pathlib import Path
-
 from contract.ids import new_id
-from nanoclaw.admin import trash
+from nanoclaw.admin import folder_steps
 from nanoclaw.admin.arguments import Arguments
 from nanoclaw.admin.context import CommandContext
+from nanoclaw.admin.effect_wait import Awaited, once_done
 from nanoclaw.admin.problems import CommandError, InvalidArgsError
 from nanoclaw.admin.registry import (
     Access,
@@ -31,11 +30,7 @@ from nanoclaw.admin.resources.groups_config import CONFIG_OPERATIONS
 from nanoclaw.admin.restart import Wanted, rebuild, restart
 from nanoclaw.approvals import requests
 from nanoclaw.bell import DELIVERY
-from nanoclaw.containers.group_folder import (
-    ensure_group_folder,
-    ensure_home,
-    is_valid_folder,
-)
+from nanoclaw.containers.group_folder import is_valid_folder
 from nanoclaw.db import agent_groups, approvals, container_configs, destinations, removal
 from nanoclaw.db.agent_groups import AgentGroupChange
 from nanoclaw.model import AgentGroup, TargetType
@@ -74,14 +69,9 @@ def _create(context: CommandContext, arguments: Arguments) -> object:
     group = AgentGroup(new_id("ag"), name, folder, context.now)
     agent_groups.create(conn, group)
     container_configs.ensure(conn, group.id, context.now)
-    instructions = arguments.optional("instructions")
-
-    def make_folders() -> None:
-        ensure_group_folder(paths, folder, instructions)
-        ensure_home(paths, group.id)
-
-    context.after_commit(make_folders)
-    return {**find_row(context, TABLE, group.id), "folder_path": str(place)}
+    made = folder_steps.make_later(context, group, arguments.optional("instructions"))
+    answer = {**find_row(context, TABLE, group.id), "folder_path": str(place)}
+    return once_done(context, Awaited(made, answer))
 
 
 def _update(context: CommandContext, arguments: Arguments) -> object:
@@ -120,8 +110,9 @@ def _delete(context: CommandContext, arguments: Arguments) -> object:
     checks.nothing_refers(counts, "group", arguments)
     _delete_rows(context, group)
     folders = [paths.groups / group.folder, paths.sessions / group.id]
-    _remove_later(context, group.folder, folders, purges=arguments.flag("purge"))
-    return {"deleted": group.id, "rows": counts}
+    purges = arguments.flag("purge")
+    removed = folder_steps.remove_later(context, group.folder, folders, purges=purges)
+    return once_done(context, Awaited(removed, {"deleted": group.id, "rows": counts}))
 
 
 def _delete_rows(context: CommandContext, group: AgentGroup) -> None:
@@ -134,16 +125,6 @@ def _delete_rows(context: CommandContext, group: AgentGroup) -> None:
     agent_groups.delete(conn, group.id)
     request_refresh(conn, bereft, context.cause, context.now)
     context.ring(DELIVERY)
-
-
-def _remove_later(context: CommandContext, name: str, folders: list[Path], *, purges: bool) -> None:
-    def remove() -> None:
-        if purges:
-            trash.purge(folders)
-        else:
-            trash.set_aside(context.paths, name, folders, context.now)
-
-    context.after_commit(remove)
 
 
 # --- restart --------------------------------------------------------------------------------------

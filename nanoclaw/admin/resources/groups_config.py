@@ -16,11 +16,16 @@ from nanoclaw.admin.resources import checks
 from nanoclaw.admin.resources.groups_parts import PART_OPERATIONS
 from nanoclaw.db import agent_groups, container_configs
 from nanoclaw.db.container_configs import ContainerConfigChange
+from nanoclaw.errors import ConfigError
 from nanoclaw.model import CliScope, ContainerConfig, EgressMode
+from nanoclaw.model_settings import matches, read_patterns, read_prices
+from nanoclaw.policy.egress.hosts import EgressRuleError
+from nanoclaw.policy.egress.rule import check_allowing, parse_rule
 
 PROVIDERS = ("claude", "scripted")
 SCOPES = tuple(scope.value for scope in CliScope)
 MODES = tuple(mode.value for mode in EgressMode)
+MAX_RULES = 200
 AT_NEXT_START = "takes effect when its containers next start; see `ncl groups restart`"
 
 GROUP = ArgumentSpec(
@@ -59,8 +64,18 @@ FURTHER = (
                  maximum=2**22, host_only=True),
     ArgumentSpec("disk_mb", "of its folders", Kind.INTEGER, nullable=True, minimum=16,
                  maximum=2**30, host_only=True),
+    ArgumentSpec("max_containers", "of this agent at once", Kind.INTEGER, nullable=True, minimum=1,
+                 maximum=1000, host_only=True),
     ArgumentSpec("egress_mode", "what it may reach", choices=MODES, nullable=True, host_only=True),
+    ArgumentSpec("egress_allow", "hosts, a JSON array of rules; see `ncl egress help`", Kind.JSON,
+                 host_only=True),
     ArgumentSpec("credential", "name of the vault's key for it", nullable=True, host_only=True),
+    ArgumentSpec("endpoint", "the only endpoint of config.toml that its requests go to",
+                 nullable=True, host_only=True),
+    ArgumentSpec("allowed_models", 'names, or beginnings with a *; []: all', Kind.JSON,
+                 host_only=True),
+    ArgumentSpec("prices", "dollars per million tokens, as [prices] in config.toml", Kind.JSON,
+                 host_only=True),
     ArgumentSpec("taint_guard", "foreign content makes acts need a person", Kind.BOOLEAN,
                  host_only=True),
     ArgumentSpec("agents_quota", "agents it may make without asking", Kind.INTEGER,
@@ -111,21 +126,63 @@ def _update(context: CommandContext, arguments: Arguments) -> object:
         flags = ", ".join(spec.flag for spec in (*SCALARS, *FURTHER))
         raise InvalidArgsError(f"Nothing to update; give one of: {flags}")
     container_configs.update(context.conn, group_id, _change(given), context.now)
+    config = stored_config(context, group_id)
+    check_models(config, {endpoint.name for endpoint in context.config.endpoints})
     note = AT_NEXT_START
     if "cli_scope" in given:
         note = f"cli_scope and the agent's instructions about ncl: {AT_NEXT_START}"
     return config_object(stored_config(context, group_id)) | {"note": note}
 
 
+def check_models(config: ContainerConfig, endpoints: set[str]) -> None:
+    """What would be refused with every request is refused here. Raises InvalidArgsError."""
+    if config.endpoint is not None and config.endpoint not in (endpoints or {"default"}):
+        known = ", ".join(sorted(endpoints)) or "default"
+        raise InvalidArgsError(f"--endpoint {config.endpoint!r} is not in config.toml: {known}")
+    for flag, name in (("--model", config.model), ("--fallback-model", config.fallback_model)):
+        if name is None or not config.allowed_models:
+            continue
+        # A short name such as "opus" stands for whichever the provider has at the time.
+        fits = any(matches(p, name) or f"-{name}" in p for p in config.allowed_models)
+        if not fits:
+            allowed = ", ".join(config.allowed_models)
+            raise InvalidArgsError(f"{flag} {name} is not one of the allowed models: {allowed}")
+
+
 def _change(given: Mapping[str, Value]) -> ContainerConfigChange:
     values: dict[str, object] = dict(given)
+    try:
+        if "allowed_models" in given:
+            values["allowed_models"] = read_patterns(given["allowed_models"])
+        if "prices" in given:
+            values["prices"] = read_prices(given["prices"], "--prices")
+    except (ValueError, ConfigError) as error:
+        raise InvalidArgsError(f"--allowed-models or --prices: {error}") from error
     scope, mode = given.get("cli_scope"), given.get("egress_mode")
     if isinstance(scope, str):
         values["cli_scope"] = CliScope(scope)
     if isinstance(mode, str):
         values["egress_mode"] = EgressMode(mode)
+    if "egress_allow" in given:
+        values["egress_allow"] = _rules(given["egress_allow"])
     # The specs above give each value the type of its column.
     return ContainerConfigChange(**values)  # type: ignore[arg-type]
+
+
+def _rules(value: Value) -> tuple[str, ...]:
+    """Each in its one spelling."""
+    if not isinstance(value, list) or len(value) > MAX_RULES:
+        raise InvalidArgsError(
+            f"--egress-allow takes a JSON array of at most {MAX_RULES} rules, like "
+            '\'["pypi.org", "GET api.example.com/v1"]\''
+        )
+    try:
+        rules = [parse_rule(item if isinstance(item, str) else repr(item)) for item in value]
+        for rule in rules:
+            check_allowing(rule)
+    except EgressRuleError as error:
+        raise InvalidArgsError(f"--egress-allow: {error}") from error
+    return tuple(dict.fromkeys(rule.text for rule in rules))
 
 
 CONFIG_OPERATIONS = (

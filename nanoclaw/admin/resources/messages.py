@@ -13,8 +13,9 @@ from nanoclaw.admin.registry import Access, ArgumentSpec, ColumnSpec, Kind, Oper
 from nanoclaw.admin.shown import LIMIT, limit_of, moment, short, short_message
 from nanoclaw.bell import DELIVERY
 from nanoclaw.db import delivery_history, reading_messages
+from nanoclaw.db.inbound_events import LoggedEvent
 from nanoclaw.db.reading_messages import MessageQuery
-from nanoclaw.model import Delivery, DeliveryState, LoggedEvent
+from nanoclaw.model import Delivery, DeliveryState
 
 RETRY_LIFETIME = timedelta(hours=24)
 """As long as a new message is tried."""

@@ -2,9 +2,10 @@
 
 from contract.clock import parse_text
 from contract.ids import new_id
-from nanoclaw.admin import trash
+from nanoclaw.admin import folder_steps
 from nanoclaw.admin.arguments import Arguments
 from nanoclaw.admin.context import CommandContext
+from nanoclaw.admin.effect_wait import Awaited, once_done
 from nanoclaw.admin.problems import CommandError, InvalidArgsError
 from nanoclaw.admin.registry import Access, ArgumentSpec, ColumnSpec, Kind, Operation, ResourceSpec
 from nanoclaw.admin.resources import checks
@@ -102,19 +103,16 @@ def _delete(context: CommandContext, arguments: Arguments) -> object:
     messaging_groups.delete(conn, chat.id)
     request_refresh(conn, bereft, context.cause, context.now)
     context.ring(DELIVERY)
-    _set_sessions_aside(context, doomed)
-    return {"deleted": chat.id, "rows": counts}
+    answer = {"deleted": chat.id, "rows": counts}
+    if not doomed:
+        return answer
+    return once_done(context, Awaited(_set_sessions_aside(context, doomed), answer))
 
 
-def _set_sessions_aside(context: CommandContext, doomed: list[removal.DoomedSession]) -> None:
+def _set_sessions_aside(context: CommandContext, doomed: list[removal.DoomedSession]) -> str:
     roots = [context.paths.session(item.agent_group_id, item.id) for item in doomed]
     folders = [path for root in roots for path in (root, archive_of(root))]
-
-    def set_aside() -> None:
-        trash.set_aside(context.paths, "chat", folders, context.now)
-
-    if folders:
-        context.after_commit(set_aside)
+    return folder_steps.remove_later(context, "chat", folders)
 
 
 OPERATIONS = (

@@ -5,6 +5,8 @@ the session's file, so that nobody else ever writes a series (H-249 to H-252). T
 waits a moment for it.
 """
 
+from shlex import quote
+
 from contract.actions import CancelTask, PauseTask, ResumeTask, UpdateTask
 from contract.address import NOWHERE
 from contract.clock import to_text
@@ -15,8 +17,8 @@ from contract.inbound.history import read_task
 from contract.inbound.row import MessageKind
 from contract.outbound.row import OutboundRow
 from nanoclaw.admin.arguments import Arguments
-from nanoclaw.admin.context import CommandContext, Later
-from nanoclaw.admin.effect_wait import wait_for_effect
+from nanoclaw.admin.context import CommandContext
+from nanoclaw.admin.effect_wait import Awaited, once_done
 from nanoclaw.admin.message_text import text_of_row
 from nanoclaw.admin.problems import CommandError, InvalidArgsError, NotFoundError
 from nanoclaw.admin.registry import Access, ArgumentSpec, ColumnSpec, Kind, Operation, ResourceSpec
@@ -95,9 +97,8 @@ def _cancel(context: CommandContext, arguments: Arguments) -> object:
 def _run_now(context: CommandContext, arguments: Arguments) -> object:
     series = _open(context, arguments)
     if series.state is SeriesState.PAUSED:
-        raise CommandError(
-            f"the task {series.series_id} is paused; `ncl tasks resume {series.series_id}` first"
-        )
+        command = f"ncl tasks resume {quote(series.series_id)}"
+        raise CommandError(f"the task {series.series_id} is paused; `{command}` first")
     now = to_text(context.now)
     return _ask(context, series, UpdateTask(task_id=series.series_id, process_after=now))
 
@@ -176,9 +177,8 @@ def _ask(context: CommandContext, series: Series, change: Change) -> object:
         "action": action.removesuffix("_task").replace("update", "run-now"),
         "effect_id": effect_id,
     }
-    if context.agent is not None or context.dry_run:
-        return {**asked, "state": "pending"}
-    return Later(wait_for_effect(context.paths, effect_id, asked), {**asked, "state": "pending"})
+    at_once = {**asked, "state": "pending"}
+    return once_done(context, Awaited(effect_id, asked, at_once=at_once, reports=True))
 
 
 # --- rows -----------------------------------------------------------------------------------------

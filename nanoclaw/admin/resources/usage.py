@@ -18,6 +18,7 @@ _FILTERS = (
     ArgumentSpec("agent_group_id", "only of this agent group"),
     ArgumentSpec("session", "only of this session"),
     ArgumentSpec("since", "first day, like 2026-01-31, or today"),
+    ArgumentSpec("until", "last day, like 2026-01-31, or today"),
     LIMIT,
 )
 
@@ -58,12 +59,13 @@ def _query(context: CommandContext, arguments: Arguments) -> UsageQuery:
     return UsageQuery(
         agent_group_id=context.only_group or arguments.optional("agent_group_id"),
         session_id=arguments.optional("session"),
-        day=_day(context, arguments.optional("since")),
+        day=_day(context, "--since", arguments.optional("since")),
+        last_day=_day(context, "--until", arguments.optional("until")),
         limit=limit_of(arguments),
     )
 
 
-def _day(context: CommandContext, text: str | None) -> str | None:
+def _day(context: CommandContext, flag: str, text: str | None) -> str | None:
     """Days are those of the installation's time zone, as the vault counts them."""
     if text is None:
         return None
@@ -75,7 +77,7 @@ def _day(context: CommandContext, text: str | None) -> str | None:
         datetime.fromisoformat(text).replace(tzinfo=UTC)
     except ValueError as error:
         raise InvalidArgsError(
-            f"--since {text[:100]!r} is no day; write 2026-01-31, or today"
+            f"{flag} {text[:100]!r} is no day; write 2026-01-31, or today"
         ) from error
     return text
 
@@ -100,7 +102,7 @@ RESOURCE = ResourceSpec(
     operations=(
         Operation("list", Access.OPEN, "single requests, newest first", _list, _FILTERS),
         Operation(
-            "sum", Access.OPEN, "sums by day, agent group, session or model", _sum,
+            "sum", Access.OPEN, "sums by day, agent group, session, model or task, or of all", _sum,
             (ArgumentSpec("by", "what is summed up", choices=SUM_KEYS, default=SUM_KEYS[0]),
              *_FILTERS),
             examples=("ncl usage sum --by group --since today",),

@@ -4,6 +4,7 @@ A new wiring permits the agent to answer there, takes back a refusal of the chat
 go on that waited for somebody to decide about it (N-74).
 """
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -28,6 +29,7 @@ from nanoclaw.capabilities import UncertainPolicy
 from nanoclaw.db import chat_requests, destinations, messaging_groups, wirings
 from nanoclaw.db.wirings import WiringChange
 from nanoclaw.model import (
+    DestinationRow,
     EngageMode,
     IgnoredMessagePolicy,
     MessagingGroup,
@@ -162,23 +164,33 @@ def _update(context: CommandContext, arguments: Arguments) -> object:
 
 
 def _delete(context: CommandContext, arguments: Arguments) -> object:
-    """With the destination that it brought, which was made in the same moment."""
+    """With the destination that it brought (N-74)."""
     conn = context.conn
     wiring = _wiring(context, arguments)
+    brought = None if arguments.flag("keep_destination") else _brought(conn, wiring)
     wirings.delete(conn, wiring.id)
-    dropped = None
-    if not arguments.flag("keep_destination"):
-        for row in destinations.of_agent_group(conn, wiring.agent_group_id):
-            is_its = (row.target_type, row.target_id) == (
-                TargetType.CHANNEL,
-                wiring.messaging_group_id,
-            )
-            if is_its and row.created_at == wiring.created_at:
-                destinations.delete(conn, row.agent_group_id, row.local_name)
-                dropped = row.local_name
+    if brought is not None:
+        destinations.delete(conn, wiring.agent_group_id, brought.local_name)
     request_refresh(conn, [wiring.agent_group_id], context.cause, context.now)
     context.ring(DELIVERY)
+    dropped = brought.local_name if brought is not None else None
     return {"deleted": wiring.id, "destination": dropped}
+
+
+def _brought(conn: sqlite3.Connection, wiring: Wiring) -> DestinationRow | None:
+    """The first one to this chat since the wiring was made; older ones were there without it.
+
+    In installations of the earlier program it came a moment later, or was added by hand because the
+    wiring had brought none; some of its times have no fraction of a second.
+    """
+    for row in destinations.of_agent_group(conn, wiring.agent_group_id):
+        target = (row.target_type, row.target_id)
+        made = wiring.created_at
+        if row.created_at.microsecond == 0:
+            made = made.replace(microsecond=0)
+        if target == (TargetType.CHANNEL, wiring.messaging_group_id) and row.created_at >= made:
+            return row
+    return None
 
 
 def _wiring(context: CommandContext, arguments: Arguments) -> Wiring:

@@ -13,14 +13,15 @@ from contract.exits import RunnerExit
 from nanoclaw.sweep.decide import StopReason
 
 MAX_TRIES = 5
+MAX_TRIES_AT_A_LIMIT = 1
+"""Doing the same again would end in the same way; once, so that the agent can try another one."""
 TRY_BACKOFF_SECONDS = 5
 START_BACKOFF_SECONDS = (1, 5, 10, 30, 60, 300)
 TELL_AFTER_FAILURES = 5
 QUICK_EXIT = timedelta(seconds=10)
 UNTIL_SOMEBODY_ACTS = timedelta(days=36500)
-OUT_OF_MEMORY_HINT = "it needed more memory than it may have"
 
-COUNTS_AS_CRASH = frozenset({StopReason.STUCK, StopReason.OVERTIME})
+COUNTS_AS_CRASH = frozenset({StopReason.STUCK, StopReason.OVERTIME, StopReason.DISK})
 """The turn itself is suspect, so its messages have used up a try."""
 
 
@@ -30,6 +31,20 @@ class ExitClass(StrEnum):
     LATER = "try again later"
     CONFIG = "must be put right by somebody"
     UNKNOWN = "ended while nobody looked"
+
+
+class Cause(StrEnum):
+    """Why an agent died, as far as people can do something about it."""
+
+    MEMORY = "it needed more memory than it may have"
+    PROCESSES = "it started more programs than it may"
+    TIME = "it took longer than it may"
+    DISK = "its files take more space than they may"
+    SILENT = "it gave no sign of life any more"
+    OTHER = "it ended unexpectedly"
+
+
+LIMITS = frozenset({Cause.MEMORY, Cause.PROCESSES, Cause.TIME, Cause.DISK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +62,7 @@ class ExitFacts:
     spoke: bool
     """The container has written a message of its own, so its chat knows something already."""
     earlier_failures: int
+    out_of_processes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +137,31 @@ def classify_exit(facts: ExitFacts) -> ExitClass:
     }.get(RunnerExit(facts.code) if facts.code in _KNOWN else RunnerExit.FAILED, ExitClass.CRASH)
 
 
+def cause_of(facts: ExitFacts) -> Cause:
+    """For an end that is classified as a crash."""
+    stopped = {
+        StopReason.OVERTIME: Cause.TIME,
+        StopReason.DISK: Cause.DISK,
+        StopReason.STUCK: Cause.SILENT,
+    }
+    if facts.stop_reason in (StopReason.OVERTIME, StopReason.DISK):
+        return stopped[facts.stop_reason]  # an earlier kill within the container changes nothing
+    if facts.out_of_memory:
+        return Cause.MEMORY
+    if facts.out_of_processes:
+        return Cause.PROCESSES
+    if facts.stop_reason is not None:
+        return stopped.get(facts.stop_reason, Cause.OTHER)
+    return Cause.OTHER
+
+
 _KNOWN = frozenset(int(code) for code in RunnerExit)
 
 
 def describe_exit(facts: ExitFacts) -> str:
     """For people and logs."""
     if facts.out_of_memory:
-        return OUT_OF_MEMORY_HINT
+        return Cause.MEMORY.value
     if facts.code is None:
         return "it ended and left no trace"
     if facts.code > 128:
@@ -172,10 +206,12 @@ class Leave:
 ClaimDecision = TryAgain | GiveUp | Leave
 
 
-def decide_claim(now: datetime, tries: int, process_after: datetime | None) -> ClaimDecision:
-    """H-151: 5, 10, 20, 40, 80 seconds, then failed."""
+def decide_claim(
+    now: datetime, tries: int, process_after: datetime | None, cause: Cause = Cause.OTHER
+) -> ClaimDecision:
+    """H-151: 5, 10, 20, 40, 80 seconds, then failed; at a limit sooner."""
     if process_after is not None and process_after > now:
         return Leave()
-    if tries >= MAX_TRIES:
+    if tries >= (MAX_TRIES_AT_A_LIMIT if cause in LIMITS else MAX_TRIES):
         return GiveUp()
     return TryAgain(now + timedelta(seconds=TRY_BACKOFF_SECONDS * 2**tries))

@@ -87,6 +87,10 @@ class ModelCalls:
         self._rules = rules or RetryRules()
         self._taint = taint or TurnTaint()
 
+    def work_for(self, series: str | None) -> None:
+        """Whose budget the next calls are booked under, besides the others."""
+        self._client.series = series
+
     async def call(self, caller: Caller, emit: Emit) -> Called:
         """Raises CallError when nothing more is to be tried."""
         clock = asyncio.get_running_loop().time

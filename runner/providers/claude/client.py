@@ -37,6 +37,7 @@ READ_SECONDS = 180.0
 CONNECT_SECONDS = 15.0
 MAX_ERROR_BYTES = 256 * 1024
 STREAM_TYPE = "text/event-stream"
+SERIES_HEADER = "x-nanoclaw-series"
 _EXPLICIT = frozenset({"model", "max_tokens", "messages"})
 
 
@@ -64,6 +65,8 @@ class ApiClient:
         self._read_seconds = read_seconds
         self._http_client = http_client
         self._client: AsyncAnthropic | None = None
+        self.series: str | None = None
+        """The task that is being worked on; the host's vault books under it."""
 
     @staticmethod
     def warm_up() -> None:
@@ -78,6 +81,8 @@ class ApiClient:
         # The package's types for parameters say nothing about dictionaries that came from a file.
         body: dict[str, Any] = dict(request.body)
         headers = {"anthropic-beta": ",".join(request.betas)} if request.betas else {}
+        if self.series and self.series.isascii() and self.series.isprintable():
+            headers[SERIES_HEADER] = self.series
         try:
             async with client.messages.with_streaming_response.create(
                 model=body["model"],

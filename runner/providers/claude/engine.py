@@ -106,6 +106,9 @@ class Engine:
 
     async def _run_turn(self, inputs: tuple[Input, ...]) -> None:
         self._intake.begin_turn(inputs)
+        if any(given.prompt.ids for given in inputs):
+            series = {given.prompt.series for given in inputs if given.prompt.ids}
+            self._turns.calls.work_for(series.pop() if len(series) == 1 else None)
         turn = Turn(self._turns, inputs, self._covers)
         self._interrupted = False
         self._turn = asyncio.create_task(self._prepared(turn))

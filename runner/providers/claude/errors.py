@@ -22,6 +22,8 @@ class CallClass(StrEnum):
     RATE = "rate"
     QUOTA = "quota"
     BILLING = "billing"
+    BUDGET = "budget"
+    BUDGET_TOLD = "budget_told"
     AUTH = "auth"
     TOO_LARGE = "too_large"
     MEDIA = "media"
@@ -39,6 +41,8 @@ TROUBLES: dict[CallClass, Trouble] = {
     CallClass.RATE: Trouble.OVERLOADED,
     CallClass.QUOTA: Trouble.QUOTA,
     CallClass.BILLING: Trouble.BILLING,
+    CallClass.BUDGET: Trouble.BUDGET,
+    CallClass.BUDGET_TOLD: Trouble.BUDGET_TOLD,
     CallClass.AUTH: Trouble.AUTH,
     CallClass.TOO_LARGE: Trouble.TOO_LARGE,
     CallClass.MEDIA: Trouble.UNEXPECTED,
@@ -67,7 +71,8 @@ class CallError(ProviderError):
     def __init__(
         self, kind: CallClass, detail: str, retry_after_seconds: float | None = None
     ) -> None:
-        super().__init__(TROUBLES[kind], detail[:MAX_DETAIL])
+        shown = detail.partition(": ")[2] if kind is CallClass.BUDGET else ""
+        super().__init__(TROUBLES[kind], detail[:MAX_DETAIL], shown)
         self.kind = kind
         self.retry_after_seconds = retry_after_seconds
 
@@ -82,11 +87,22 @@ class CallError(ProviderError):
 
 def classify(refusal: Refusal) -> CallError:
     """The error to raise for an answer that is none."""
-    kind = _by_words_first(refusal) or _BY_TYPE.get(refusal.type) or _by_status(refusal)
+    kind = (
+        _BY_CODE.get(refusal.code)
+        or _by_words_first(refusal)
+        or _BY_TYPE.get(refusal.type)
+        or _by_status(refusal)
+    )
     label = refusal.code or refusal.type or str(refusal.status)
     return CallError(kind, f"{label}: {refusal.message}", refusal.retry_after_seconds)
 
 
+_BY_CODE = {
+    "budget_used_up": CallClass.BUDGET,
+    "budget_told": CallClass.BUDGET_TOLD,
+    "model_not_allowed": CallClass.MODEL,
+}
+"""Of the host's vault."""
 _BY_TYPE = {
     "overloaded_error": CallClass.OVERLOADED,
     "gateway_timeout_error": CallClass.OVERLOADED,

@@ -64,9 +64,13 @@ def press(room: TaskRoom, value: str, user_id: str = PERSON) -> ActionOutcome:
 def by_host(room: TaskRoom, words: str, **args: str | bool) -> Response:
     positionals = tuple(words.split())
     found: list[Response] = []
-    around = Surroundings(room.config, lambda: room.conn, FakeServices(), lambda _: None)
+    services = FakeServices()
+    around = Surroundings(room.config, lambda: room.conn, services, lambda _: None)
     call = Call(Request("h", "-".join(positionals), args, positionals), HOST, NOW, "h-1")
     Dispatcher(host_registry(), around).handle(call, found.append)
+    if not found:  # it waits for an effect
+        room.run()
+        services.tick()
     (answer,) = found
     return answer
 

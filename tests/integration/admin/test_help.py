@@ -26,7 +26,7 @@ def test_n100_overview_lists_resources_by_plural_with_their_verbs(desk: AdminDes
     assert "ncl <resource> help" in lines[-1]
 
 
-def test_n100_group_scope_sees_its_four_resources(desk: AdminDesk) -> None:
+def test_n100_group_scope_sees_its_own_resources(desk: AdminDesk) -> None:
     text = desk.get("help", desk.agent())
 
     assert "scope: group" in text.splitlines()[0]
@@ -35,7 +35,7 @@ def test_n100_group_scope_sees_its_four_resources(desk: AdminDesk) -> None:
         for line in text.partition("Commands:")[0].splitlines()
         if line.startswith("  ") and line[2] != " "
     ]
-    assert plurals == ["destinations", "groups", "members", "sessions"]
+    assert plurals == ["destinations", "egress", "groups", "members", "sessions"]
     assert "create" not in text
     assert "scope: group" not in desk.get("help", desk.agent(CliScope.GLOBAL))
 
@@ -134,7 +134,7 @@ def test_description_shows_an_agent_only_what_it_may_run(desk: AdminDesk) -> Non
     data = desk.get("describe", desk.agent())
 
     assert {item["plural"] for item in data["resources"]} == {
-        "destinations", "groups", "members", "sessions",
+        "destinations", "egress", "groups", "members", "sessions",
     }  # fmt: skip
     verbs = {op["verb"] for item in data["resources"] for op in item["operations"]}
     assert "create" not in verbs

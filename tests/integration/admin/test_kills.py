@@ -40,12 +40,27 @@ def approve(room: TaskRoom) -> None:
         answers.answer(room.conn, Click(approval.approval_id, "approve", HOST, "", ""), NOW)
 
 
+def approve_deletion(room: TaskRoom) -> None:
+    approve(room)
+    room.run()
+    (room.config.paths.groups / "second" / "plan.txt").write_text("at noon")
+    [group_id] = room.conn.execute("SELECT id FROM agent_groups WHERE folder = 'second'").fetchone()
+    args = {"id": group_id, "cascade": True}
+    room.ask("cli_request", requestId="r2", command="groups-delete", args=args)
+    room.run()
+    (approval,) = approvals.pending(room.conn)
+    with transaction(room.conn):
+        answers.answer(room.conn, Click(approval.approval_id, "approve", HOST, "", ""), NOW)
+
+
 WAYS: dict[str, tuple[Callable[[TaskRoom], None], ...]] = {
     "ncl.asked": (ask,),
     "ncl.committed": (approve,),
     "admin.answered": (ask, approve),
+    "admin.folders_made": (approve,),
 }
 """What is under way when the process dies there."""
+DELETION = ("ncl.committed", "admin.answered", "admin.folders_removed")
 CASES = [(point, prepare) for point, ways in WAYS.items() for prepare in ways]
 
 
@@ -64,7 +79,7 @@ def test_every_point_has_a_way() -> None:
     points = set(find_kill_points())
 
     assert set(WAYS) <= points
-    assert {point for point in points if point.startswith("admin.")} <= set(WAYS)
+    assert {point for point in points if point.startswith("admin.")} <= {*WAYS, *DELETION}
 
 
 @pytest.mark.parametrize(("point", "prepare"), CASES)
@@ -92,4 +107,29 @@ def test_command_is_carried_out_once_and_answered_once(
     assert all("approved and carried out" in note for note in room.notes())
     states = room.conn.execute("SELECT DISTINCT state FROM effects WHERE kind LIKE ?", (ACTION,))
     assert {row[0] for row in states} <= {"done"}
+    assert (room.config.paths.groups / "second" / "CLAUDE.local.md").exists() == (times == 1)
+    room.close()
+
+
+@pytest.mark.parametrize("point", DELETION)
+def test_deleted_group_leaves_its_folders_in_the_trash(tmp_path: Path, point: str) -> None:
+    (tmp_path / "kill").mkdir()
+    kill = KillFolder(tmp_path / "kill")
+    room = TaskRoom(tmp_path)
+    approve_deletion(room)
+
+    kill.arm(point, "self")
+    assert carry_on(room, kill) == -signal.SIGKILL
+    kill.clear(point)
+    assert carry_on(room, kill) == 0
+
+    paths = room.config.paths
+    assert not (paths.groups / "second").exists()
+    [trash] = (paths.data / "trash").iterdir()
+    assert (trash / "groups-second" / "plan.txt").read_text() == "at noon"
+    audited = room.conn.execute("SELECT count(*) FROM audit WHERE kind = 'ncl.groups-delete'")
+    assert audited.fetchone()[0] == 1
+    assert len([note for note in room.notes() if "groups-delete" in note]) == 1
+    open_effects = "SELECT count(*) FROM effects WHERE state <> 'done'"
+    assert room.conn.execute(open_effects).fetchone()[0] == 0
     room.close()

@@ -199,12 +199,54 @@ def test_deleted_wiring_takes_along_the_destination_that_it_brought(desk: AdminD
     assert destinations.get(desk.conn, desk.group_id, "family") is None
 
 
+@pytest.mark.parametrize(
+    ("destination", "goes"),
+    [
+        ("2026-04-20T10:00:00.250Z", True),  # the earlier program made it a moment later
+        ("2026-04-20 10:00:00", True),  # or wrote times without a fraction
+        ("2026-05-11T09:00:00.000Z", True),  # or somebody had to add it by hand
+        ("2026-04-20T09:59:58.000Z", False),  # was there before
+    ],
+)
+def test_wiring_of_the_earlier_program_takes_its_destination_along(
+    desk: AdminDesk, destination: str, goes: bool
+) -> None:
+    chat = desk.add_chat()
+    made = desk.get("wirings create", messaging_group_id=chat, agent_group_id=desk.group_id)
+    desk.conn.execute(
+        "UPDATE messaging_group_agents SET created_at = '2026-04-20T10:00:00.200Z' WHERE id = ?",
+        (made["id"],),
+    )
+    desk.conn.execute(
+        "UPDATE agent_destinations SET created_at = ? WHERE local_name = 'family'", (destination,)
+    )
+
+    answer = desk.get(f"wirings delete {made['id']}")
+
+    assert answer["destination"] == ("family" if goes else None)
+    assert (destinations.get(desk.conn, desk.group_id, "family") is None) == goes
+
+
+def test_second_name_that_somebody_gave_the_chat_stays(desk: AdminDesk) -> None:
+    chat = desk.add_chat()
+    made = desk.get("wirings create", messaging_group_id=chat, agent_group_id=desk.group_id)
+    desk.get(
+        f"destinations add {desk.group_id}",
+        local_name="mum", target_type="channel", target_id=chat,
+    )  # fmt: skip
+
+    assert desk.get(f"wirings delete {made['id']}")["destination"] == "family"
+    assert destinations.get(desk.conn, desk.group_id, "mum") is not None
+
+
 def test_destination_stays_when_it_is_kept_or_was_there_before(desk: AdminDesk) -> None:
     chat = desk.add_chat()
     desk.get(
         f"destinations add {desk.group_id}",
         local_name="mum", target_type="channel", target_id=chat,
     )  # fmt: skip
+    earlier = "2026-04-20T10:00:00.100Z"
+    desk.conn.execute("UPDATE agent_destinations SET created_at = ?", (earlier,))
     made = desk.get("wirings create", messaging_group_id=chat, agent_group_id=desk.group_id)
     desk.get(f"wirings delete {made['id']}")
     assert destinations.get(desk.conn, desk.group_id, "mum") is not None

@@ -1,16 +1,18 @@
 """``groups restart`` and ``sessions restart``: scenarios 33 to 40, N-87 to N-91."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from helpers.admin_desk import NOW, AdminDesk
 
+from contract.clock import utc_now
 from contract.inbound.writer import open_inbound
 from nanoclaw.admin.context import Approved
 from nanoclaw.admin.frames import Failure, Success
 from nanoclaw.db import effects, sessions
 from nanoclaw.events import LinkDown, StopContainers
-from nanoclaw.model import CliScope
+from nanoclaw.model import CliScope, ContainerStart
 
 
 def stopped(desk: AdminDesk) -> list[str]:
@@ -104,18 +106,25 @@ def test_sweep_that_does_not_answer_is_said_to_be_so(desk: AdminDesk) -> None:
     desk.add_session("sess-1", running=True)
     desk.services.says = LinkDown()
 
-    code, message = desk.fail(f"groups restart {desk.group_id}")
+    answer = desk.get(f"groups restart {desk.group_id}")
 
-    assert (code, "the sweep does not answer" in message) == ("handler-error", True)
+    assert (answer["restarted"], answer["state"]) == (1, "pending")
+    assert "the sweep does not answer" in answer["note"]
 
 
-def test_locked_session_file_is_said_to_be_so(desk: AdminDesk) -> None:
+def test_locked_session_file_is_waited_for(desk: AdminDesk) -> None:
     session = desk.add_session("sess-1", running=True)
     with open_inbound(desk.folder(session).inbound_db):
-        code, message = desk.fail(f"groups restart {desk.group_id}", message="x")
+        answers = desk.handle(f"groups restart {desk.group_id}", {"message": "x"})
+        desk.services.tick()
+        assert (answers, stopped(desk)) == ([], [])
 
-    assert code == "handler-error"
-    assert "try again" in message
+    for _ in range(3):
+        desk.services.tick()
+
+    assert len(answers) == 1
+    assert stopped(desk) == ["sess-1"]
+    assert len(notes(desk, "sess-1")) == 1
 
 
 def test_group_that_is_not_there_is_refused(desk: AdminDesk) -> None:
@@ -143,13 +152,30 @@ def test_scenario_63_approved_restart_is_of_the_session_that_asked(desk: AdminDe
         desk.add_session(name, running=True)
     caller, approved = desk.agent(), Approved("appr-1", "telegram:1")
     (one,) = desk.handle("groups restart", {}, caller, approved)
+    desk.carry_out()
     assert stopped(desk) == ["sess-1"]
     desk.services.frames.clear()
+    desk.add_session("sess-3", running=True)
     (whole,) = desk.handle("groups restart", {"all": True}, caller, approved)
+    desk.carry_out()
 
     assert isinstance(one, Success)
     assert isinstance(whole, Success)
-    assert sorted(stopped(desk)) == ["sess-1", "sess-2"]
+    assert sorted(stopped(desk)) == ["sess-2", "sess-3"]
+
+
+def test_container_that_is_younger_than_the_command_is_left_alone(desk: AdminDesk) -> None:
+    desk.add_session("sess-1", running=True)
+    desk.services.says = LinkDown()
+    desk.handle(f"groups restart {desk.group_id}", {})
+    desk.services.tick()
+    start = ContainerStart("c-new", utc_now() + timedelta(seconds=1), "1")
+    sessions.set_running(desk.conn, "sess-1", start)
+    desk.services.frames.clear()
+
+    desk.services.tick()
+
+    assert desk.services.frames == []
 
 
 @pytest.mark.parametrize("scope", [CliScope.GROUP, CliScope.GLOBAL])

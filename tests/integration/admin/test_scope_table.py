@@ -16,6 +16,7 @@ from nanoclaw.model import CliScope
 
 EXPECTED = """
 command                           group   global
+approvals-answer                  no      no
 approvals-approve                 no      no
 approvals-get                     no      yes
 approvals-help                    no      yes
@@ -39,6 +40,15 @@ destinations-list                 yes     yes
 destinations-remove               asks    asks
 dropped-messages-help             no      yes
 dropped-messages-list             no      yes
+egress-allow                      asks    asks
+egress-answer                     no      no
+egress-deny                       asks    asks
+egress-get                        yes     yes
+egress-help                       yes     yes
+egress-list                       yes     yes
+egress-questions                  yes     yes
+egress-remove                     asks    asks
+egress-test                       yes     yes
 groups-config-add-mcp-server      asks    asks
 groups-config-add-mount           asks    asks
 groups-config-add-package         asks    asks

@@ -109,6 +109,37 @@ def test_tasks_are_found_once_with_their_newest_prompt(
     assert found(desk, "plants") == []
 
 
+@pytest.mark.parametrize("scope", [CliScope.GROUP, CliScope.GLOBAL])
+def test_agents_need_no_quotes_around_several_words(
+    desk: AdminDesk, indexer: Indexer, session: Session, scope: CliScope
+) -> None:
+    paths = desk.config.paths
+    hear(desk.conn, paths, session, chat_row("m-1", "A flight to Rome on Tuesday", NOW))
+    hear(desk.conn, paths, session, chat_row("m-2", "To Rome? A flight!", NOW - later(1)))
+    catch_up(indexer)
+
+    apart = desk.get("search rome flight", desk.agent(scope))["results"]
+    together = desk.get("search", desk.agent(scope), text='"flight to" rome')["results"]
+
+    assert [row["message_id"] for row in apart] == ["m-1", "m-2"]
+    assert [row["message_id"] for row in together] == ["m-1"]
+
+
+def test_many_runs_of_one_task_in_one_piece_are_one_entry(
+    desk: AdminDesk, indexer: Indexer, session: Session
+) -> None:
+    paths = desk.config.paths
+    for number, plant in enumerate(("roses", "tulips", "lilies")):
+        row = task_row("plants", f"Water the {plant}", NOW, row_id=f"plants-{number}")
+        put_row(paths, session, row)
+    hear(desk.conn, paths, session, chat_row("m-1", "Thanks for the water", NOW))
+
+    catch_up(indexer)
+
+    assert found(desk, "water", kind="task") == ["Water the lilies"]
+    assert found(desk, "water", kind="in") == ["Thanks for the water"]
+
+
 def test_agents_of_group_scope_find_their_own_group_only(
     desk: AdminDesk, indexer: Indexer, session: Session
 ) -> None:

@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from hypothesis import strategies as st
 from nanoclaw.admin.frames import MAX_LINE_BYTES, Request, Response, Success
 from nanoclaw.admin.server import MAX_CLIENTS, AdminServer
 from nanoclaw.errors import ConfigError
+from nanoclaw.paths import HostPaths
 from nanoclaw.reactor import Reactor
 
 PING = b'{"id":"1","command":"ping","args":{}}\n'
@@ -26,10 +31,12 @@ class Office:
     def __init__(self, folder: Path) -> None:
         self.reactor = Reactor()
         self.path = folder / "ncl.sock"
+        self.asked: list[str] = []
         self.waiting: list[Callable[[Response], None]] = []
         self.server = AdminServer(self.reactor, self.path, self._handle)
 
     def _handle(self, request: Request, answer: Callable[[Response], None]) -> None:
+        self.asked.append(request.command)
         if request.command == "wait":
             self.waiting.append(answer)
         else:
@@ -88,6 +95,23 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made = Office(tmp_path)
     yield made
     made.close()
+
+
+NOBODY = 65534
+FOREIGNER = """
+import contextlib, os, socket, sys
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+client = socket.socket(socket.AF_UNIX)
+client.connect(sys.argv[1])
+with contextlib.suppress(BrokenPipeError):
+    client.sendall(sys.argv[2].encode())
+with contextlib.suppress(ConnectionResetError):  # what it has sent was not read
+    while data := client.recv(65536):
+        sys.stdout.buffer.write(data)
+"""
 
 
 def error_of(answer: dict[str, object]) -> tuple[object, str]:
@@ -215,3 +239,74 @@ def test_large_answer_arrives_whole(office: Office) -> None:
     )
 
     assert answer["data"] == {"t": text}
+
+
+# --- who may speak --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def open_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """As on a file system that keeps no modes: others reach the socket."""
+    folder = Path(tempfile.mkdtemp(prefix="nc-open-", dir="/tmp"))
+    made = Office(folder)
+    folder.chmod(0o755)
+    made.path.chmod(0o666)
+    if os.getuid() != 0:  # who cannot become somebody else lets the server be that
+        monkeypatch.setattr("nanoclaw.admin.server.os.getuid", lambda: NOBODY)
+    try:
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(folder)
+
+
+def heard_by_another_user(office: Office, line: str) -> bytes:
+    command = [sys.executable, "-I", "-S", "-c", FOREIGNER, str(office.path), line]
+    with subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE) as foreigner:
+        while foreigner.poll() is None:
+            office.reactor.run_once(0.01)
+        assert foreigner.stdout is not None
+        assert foreigner.returncode == 0
+        return foreigner.stdout.read()
+
+
+def test_n21_another_user_is_refused_before_saying_anything(open_office: Office) -> None:
+    answer = json.loads(heard_by_another_user(open_office, ""))
+
+    assert answer["error"]["code"] == "permission-denied"
+    assert answer["id"] == "unknown"
+
+
+@pytest.mark.parametrize("line", [PING.decode(), "x" * 3000])
+def test_n21_nothing_that_another_user_says_is_read(open_office: Office, line: str) -> None:
+    heard = heard_by_another_user(open_office, line)
+
+    assert not heard or b"permission-denied" in heard
+    assert b"bad frame" not in heard
+    assert open_office.asked == []
+
+
+def test_folder_of_the_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
+    paths = HostPaths(tmp_path / "home")
+    old = os.umask(0)
+    try:
+        paths.ensure()
+    finally:
+        os.umask(old)
+
+    assert stat.S_IMODE(paths.socket("ncl").parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE(paths.home.stat().st_mode) & 0o022 == 0
+
+
+def test_socket_of_a_home_with_a_long_name_is_in_a_private_folder_too(tmp_path: Path) -> None:
+    paths = HostPaths(tmp_path / ("long" * 30))
+    old = os.umask(0)
+    try:
+        paths.ensure()
+    finally:
+        os.umask(old)
+
+    socket_path = paths.socket("ncl")
+    assert len(str(socket_path)) < 104
+    assert not socket_path.is_relative_to(paths.home)
+    assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700

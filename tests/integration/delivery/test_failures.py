@@ -178,7 +178,7 @@ def test_uncertain_message_is_not_repeated_and_shown_to_the_owner(delivery: Deli
     delivery.spin(lambda: owner_texts(delivery))
 
     assert "may not have arrived" in delivery.notes()[0]
-    assert "ncl deliveries retry sess-1/out-maybe" in owner_texts(delivery)[0]
+    assert "ncl messages retry sess-1/out-maybe" in owner_texts(delivery)[0]
 
 
 @pytest.mark.parametrize("policy", [None, UncertainPolicy.HOLD, UncertainPolicy.REPEAT])

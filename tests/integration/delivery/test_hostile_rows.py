@@ -16,6 +16,7 @@ from contract.jsontext import dump
 from contract.outbound.row import OutboundRow
 from nanoclaw.db import agent_groups, deliveries, messaging_groups, sessions
 from nanoclaw.db.connection import transaction
+from nanoclaw.delivery.leak_guard import LeakGuard
 from nanoclaw.delivery.receipts import Output, record_output
 from nanoclaw.delivery.turn_taint import TurnView
 from nanoclaw.model import DeliveryState, NewSession, SessionMode
@@ -85,7 +86,8 @@ ROWS = st.builds(
 
 @pytest.mark.parametrize("guarded", [True, False])
 def test_every_hostile_row_ends_in_one_receipt(tmp_path: Path, guarded: bool) -> None:
-    _, conn = make_home(tmp_path)
+    config, conn = make_home(tmp_path)
+    guard = LeakGuard(conn, config, {})
     (group,) = agent_groups.list_all(conn)
     chat = messaging_groups.find_by_address(conn, "cli", "local")
     assert chat is not None
@@ -99,7 +101,7 @@ def test_every_hostile_row_ends_in_one_receipt(tmp_path: Path, guarded: bool) ->
         new = NewSession(session_id, group.id, chat.id, None, SessionMode.SHARED, session_id, now)
         session = sessions.create(conn, new)
         acks = {row.in_reply_to or "": AckStatus.COMPLETED for row in rows}
-        output = Output(session, tuple(rows), acks, TurnView(), guarded)
+        output = Output(session, tuple(rows), acks, TurnView(), guarded, guard)
 
         with transaction(conn):
             record_output(conn, output, now)
@@ -123,7 +125,8 @@ def test_every_hostile_row_ends_in_one_receipt(tmp_path: Path, guarded: bool) ->
 def test_poisoned_content_kills_nobody(
     tmp_path: Path, content: str, kind: str, address: Address
 ) -> None:
-    _, conn = make_home(tmp_path)
+    config, conn = make_home(tmp_path)
+    guard = LeakGuard(conn, config, {})
     (group,) = agent_groups.list_all(conn)
     chat = messaging_groups.find_by_address(conn, "cli", "local")
     assert chat is not None
@@ -132,7 +135,7 @@ def test_poisoned_content_kills_nobody(
     row = OutboundRow("out-1", 1, kind, None, content, address, None, None, None, None, 0)
 
     with transaction(conn):
-        record_output(conn, Output(session, (row,), {}, TurnView(), True), utc_now())
+        record_output(conn, Output(session, (row,), {}, TurnView(), True, guard), utc_now())
 
     assert deliveries.get(conn, "sess-1/out-1") is not None
     conn.close()

@@ -26,7 +26,7 @@ def test_t36_two_overlapping_drains_deliver_once(delivery: DeliveryRoom) -> None
     delivery.start_loop()
     conn = open_central(delivery.config.paths.central_db)
     links = Links(delivery.reactor, delivery.config.paths)
-    second = DeliveryLoop(delivery.reactor, conn, delivery.config.paths, Watch.open(), links)
+    second = DeliveryLoop(delivery.reactor, conn, delivery.config, Watch.open(), links)
     second.start()
 
     delivery.say(*[str(number) for number in range(20)])

@@ -40,8 +40,8 @@ def test_all_words_behind_search_are_searched_for(tmp_path: Path) -> None:
     with server(tmp_path, FOUND) as host:
         result = run_ncl("search", "dentist", "on tuesday", "--limit", "5", home=tmp_path)
 
-    assert host.frames[0]["command"] == "search"
-    assert host.frames[0]["args"] == {"text": "dentist on tuesday", "limit": "5"}
+    assert host.frames[0]["positionals"] == ["search", "dentist", "on tuesday"]
+    assert host.frames[0]["args"] == {"limit": "5"}
     head, _, row = result.stdout.splitlines()
     assert head.split() == ["at", "kind", "session_id", "sender", "text"]
     assert "sess-1" in row

@@ -8,9 +8,10 @@ from helpers.routing_stage import ALICE, CHANNEL, CHAT, OWNER, RouterStage, mess
 from contract.clock import utc_now
 from contract.jsontext import dump
 from nanoclaw.db import inbound_events, members, messaging_groups
+from nanoclaw.db.inbound_events import NewInboundEvent
 from nanoclaw.db.members import Member
 from nanoclaw.events import Action, ActionOutcome, ActionResult, Outcome
-from nanoclaw.model import NewInboundEvent, UnknownSenderPolicy
+from nanoclaw.model import UnknownSenderPolicy
 from nanoclaw.routing.apply import Committer
 from nanoclaw.routing.verdicts import MAX_HELD
 

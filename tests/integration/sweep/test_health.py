@@ -431,3 +431,18 @@ def test_exception_while_looking_is_no_death(room: Room) -> None:
         raise ValueError("bad")
 
     assert room.marker.take_leftover() is None
+
+
+def test_agent_that_ran_out_of_memory_says_so_once_and_is_tried_once_more(room: Room) -> None:
+    room.write("m1")
+    room.claim("m1")
+    report = ExitReport(137, out_of_memory=True)
+
+    for later in (30, 31):
+        room.settler.settle(Ending(room.agent, report, NOW + timedelta(seconds=later)))
+
+    (told,) = deliveries.due(room.conn, NOW + timedelta(hours=1), 10)
+    assert "more memory than it may have" in told.content
+    assert "--memory-mb 4096" in told.content
+    room.settler.settle(Ending(room.agent, report, NOW + timedelta(seconds=60)))
+    assert room.row("m1")[0] is InboundStatus.FAILED

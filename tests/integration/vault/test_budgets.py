@@ -3,11 +3,11 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from http.client import IncompleteRead
+from http.client import HTTPException, IncompleteRead
 
 import pytest
 from helpers.kill_points import KillFolder
-from helpers.vault_client import PROMPT
+from helpers.vault_client import PROMPT, DoorClient
 from helpers.vault_process import VaultProcess
 from helpers.vault_upstream import Call, FakeUpstream
 from helpers.waiting import wait_until
@@ -100,6 +100,69 @@ def test_twenty_racing_connections_never_exceed_a_budget(
     with vault.database() as conn:
         spent = usage.spent(conn, BudgetScope.INSTALL, "", day)
     assert (spent.tokens, spent.reserved_tokens) == (5 * 200, 0)
+
+
+def test_twenty_agents_with_a_vault_that_dies_in_between_never_exceed_a_budget(
+    vault: VaultProcess, upstream: FakeUpstream
+) -> None:
+    def play(call: Call) -> None:
+        upstream.gate.wait(20)
+        call.begin_stream()
+        call.message_start(100)
+        call.end_stream(output_tokens=100)
+
+    upstream.play = play
+    value = {**PROMPT, "max_tokens": 1000}
+    one = -(-len(json.dumps(value).encode()) // 3) + 1000 + 1000
+    budget = 5 * one + one // 2
+    vault.budget(budget)
+    vault.start()
+    doors = [vault.new_door() for _ in range(20)]
+
+    def ask(door: DoorClient) -> int | None:
+        try:
+            return door.ask(value).status
+        except (OSError, HTTPException):
+            return None
+
+    with ThreadPoolExecutor(20) as threads:
+        asked = [threads.submit(ask, door) for door in doors]
+        wait_until(lambda: sum(a.done() for a in asked) == 15, within=20, what="15 refusals")
+        wait_until(lambda: len(upstream.seen) == 5, what="five requests upstream")
+        vault.kill()
+        upstream.gate.set()
+        assert sorted(map(str, (a.result() for a in asked))) == ["402"] * 15 + ["None"] * 5
+    vault.start()
+    again = [ask(door) for door in doors]
+
+    rows = vault.usage()
+    assert again == [402] * 20
+    assert [row.state for row in rows] == ["charged"] * 5
+    with vault.database() as conn:
+        spent = usage.spent(conn, BudgetScope.INSTALL, "", rows[0].day)
+        told = conn.execute("SELECT count(*) FROM owner_notices").fetchone()[0]
+    assert (spent.tokens, spent.reserved_tokens) == (5 * one, 0)
+    assert spent.tokens <= budget
+    assert told == 1
+
+
+def test_stream_that_ends_in_an_error_is_charged_for_what_it_reported(
+    vault: VaultProcess, upstream: FakeUpstream
+) -> None:
+    def play(call: Call) -> None:
+        call.begin_stream()
+        call.message_start(700, cache_read_input_tokens=300, server_tool_use={
+            "web_search_requests": 2})  # fmt: skip
+        call.event({"type": "error", "error": {"type": "overloaded_error", "message": "no"}})
+        call.handler.wfile.write(b"0\r\n\r\n")
+
+    upstream.play = play
+    vault.start()
+    vault.new_door().ask({**PROMPT, "max_tokens": 1})
+
+    (row,) = vault.wait_for_settlement()
+    assert row.tokens == 700 + 300 + 1
+    assert row.microusd == 700 + 30 + 5 + 2 * 10_000
 
 
 def test_answer_without_usage_is_charged_as_reserved(

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.display import display_width
-from contract.table import Look, NoRowsError, render_csv, render_data, render_ids, render_json
+from contract.table import (
+    Look,
+    NoIdsError,
+    NoRowsError,
+    render_csv,
+    render_data,
+    render_ids,
+    render_json,
+)
 
 WIDE = Look()
 ROW = {"id": "ag-1778-abcdef", "name": "A rather long name of a chat", "note": "short"}
@@ -149,3 +157,10 @@ def test_csv_is_read_back_by_others(rows: list[dict[str, str]]) -> None:
     text = render_csv(rows) + "\n"
 
     assert list(csv.DictReader(io.StringIO(text, newline=""))) == rows
+
+
+def test_rows_without_a_name_of_their_own_have_no_ids() -> None:
+    with pytest.raises(NoIdsError):
+        render_ids([{"at": "10:00", "what": "received"}])
+    assert render_ids([{"at": "10:00", "message_id": "in-1"}]) == "in-1"
+    assert render_ids([{"scope": "install", "amount": 1}]) == "install"

@@ -27,7 +27,10 @@ REGISTRY = Registry(
         resource("users", operation("get", ID)),
         resource("roles", operation("grant", ArgumentSpec("user", positional=True))),
     ),
-    (operation("ping"),),
+    (
+        operation("ping"),
+        operation("search", ArgumentSpec("text", positional=True, all_words=True)),
+    ),
 )  # fmt: skip
 
 
@@ -62,6 +65,20 @@ def test_scenario_54_ids_with_dashes_are_found_behind_the_words(
 def test_n33_more_than_one_word_behind_the_verb_is_refused() -> None:
     with pytest.raises(InvalidArgsError, match="one word behind it, not 'a b'"):
         look("groups", "get", "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["dentist"], "dentist"),
+        (["dentist", "groups", "list"], "dentist groups list"),
+        (["flight to", "Rome"], '"flight to" Rome'),
+        (['"flight to"', "Rome"], '"flight to" Rome'),
+    ],
+)
+def test_command_that_takes_all_words_gets_them_as_one_text(words: list[str], text: str) -> None:
+    assert look("search", *words).target == text
+    assert look("search").target is None
 
 
 def test_n33_id_as_flag_and_as_word_must_agree() -> None:

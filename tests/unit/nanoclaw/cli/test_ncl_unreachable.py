@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_only_the_hint_for_what_is_installed_is_given(service: Service, command:
     assert sum("launchctl" in line or "systemctl" in line for line in lines) == (
         service is not Service.SCRIPT
     )
+
+
+def test_commands_can_be_copied_whatever_the_home_is_called() -> None:
+    home = Path("/srv/my agent's")
+    found = Unreachable(home, HostPaths(home).slug, "gone", Service.SCRIPT, has_data=True)
+    lines = [line.strip() for line in unreachable_text(found).splitlines()]
+
+    assert ["nanoclaw", "run", "--home", str(home)] in [shlex.split(line) for line in lines[2:3]]
+    assert shlex.split(lines[4]) == [str(home / "start-nanoclaw.sh")]
 
 
 def test_home_without_data_is_likely_the_wrong_one() -> None:

@@ -26,7 +26,7 @@ SPEC = ContainerSpec(
 
 
 def host_config() -> dict[str, Any]:
-    config = container_body(SPEC)["HostConfig"]
+    config = container_body(SPEC, 4)["HostConfig"]
     assert isinstance(config, dict)
     return config
 
@@ -51,6 +51,16 @@ def test_container_is_hardened(key: str, value: object) -> None:
     assert host_config()[key] == value
 
 
+@pytest.mark.parametrize(("there", "given"), [(1, 1.0), (2, 2.0), (64, 8.0)])
+def test_no_more_processors_are_asked_for_than_the_engine_has(there: int, given: float) -> None:
+    spec = replace(SPEC, limits=replace(SPEC.limits, cpus=8.0))
+
+    config = container_body(spec, there)["HostConfig"]
+
+    assert isinstance(config, dict)
+    assert config["NanoCpus"] == given * 1_000_000_000
+
+
 def test_default_seccomp_profile_is_left_in_place() -> None:
     assert not any("seccomp" in option for option in host_config()["SecurityOpt"])
 
@@ -65,8 +75,8 @@ def test_files_and_core_dumps_are_limited() -> None:
 
 def test_temporary_folders_are_in_memory_and_bounded() -> None:
     assert host_config()["Tmpfs"] == {
-        "/tmp": f"rw,exec,nosuid,nodev,size={256 * MIB},mode=1777",
-        "/run": f"rw,noexec,nosuid,nodev,size={MIB},mode=1777",
+        "/tmp": f"rw,exec,nosuid,nodev,size={256 * MIB},nr_inodes=65536,mode=1777",
+        "/run": f"rw,noexec,nosuid,nodev,size={MIB},nr_inodes=256,mode=1777",
     }
 
 
@@ -82,14 +92,14 @@ def test_t55_mounts_say_read_only_or_not_and_fail_without_their_source() -> None
 def test_folders_of_the_operator_are_mounted_like_ours() -> None:
     extra = Mount(Path("/photos"), "/workspace/extra/photos", read_only=True)
 
-    mounts = container_body(replace(SPEC, extra_mounts=(extra,)))["HostConfig"]
+    mounts = container_body(replace(SPEC, extra_mounts=(extra,)), 4)["HostConfig"]
 
     assert isinstance(mounts, dict)
     assert (mounts["Mounts"][-1]["Source"], mounts["Mounts"][-1]["ReadOnly"]) == ("/photos", True)
 
 
 def test_runs_as_the_mapped_user_with_nothing_attached() -> None:
-    body = container_body(SPEC)
+    body = container_body(SPEC, 4)
 
     assert body["User"] == "12345:678"
     assert body["OpenStdin"] is body["Tty"] is body["AttachStdout"] is False

@@ -216,6 +216,25 @@ def test_deep_tree_is_cut_off(tmp_path: Path) -> None:
     assert not measure((tmp_path,)).complete
 
 
+def test_empty_files_count_as_a_block_each(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / str(number)).touch()
+
+    assert measure((tmp_path,)).used_bytes >= 100 * 4096
+
+
+def test_largest_places_are_named_from_the_top(tmp_path: Path) -> None:
+    group = tmp_path / "main"
+    (group / "cache" / "deep").mkdir(parents=True)
+    (group / "cache" / "deep" / "big").write_bytes(b"x" * 300_000)
+    (group / "notes.md").write_bytes(b"x" * 9_000)
+
+    places = measure((group,)).places
+
+    assert [name for name, _ in places] == ["main/cache", "main/notes.md"]
+    assert places[0][1] >= 300_000
+
+
 # --- log files ------------------------------------------------------------------------------------
 
 

@@ -166,6 +166,12 @@ def test_temporary_folders_are_small_and_only_tmp_may_run_programs() -> None:
     assert max(t.size_bytes for t in made.tmpfs) == 256 * MIB
 
 
+def test_full_temporary_folder_leaves_most_of_a_small_memory() -> None:
+    made = spec(ContainerConfig("ag-1", NOW, memory_mb=64))
+
+    assert max(t.size_bytes for t in made.tmpfs) == 16 * MIB
+
+
 def test_groups_own_limits_count() -> None:
     config = ContainerConfig("ag-1", NOW, memory_mb=512, cpus=0.5, pids_limit=64, disk_mb=100)
 

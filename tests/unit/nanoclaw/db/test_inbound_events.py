@@ -5,8 +5,8 @@ import pytest
 from helpers.central_rows import NOW, seconds
 
 from nanoclaw.db import inbound_events
-from nanoclaw.db.inbound_events import StoredOutcome
-from nanoclaw.model import EventState, NewInboundEvent
+from nanoclaw.db.inbound_events import NewInboundEvent, StoredOutcome
+from nanoclaw.model import EventState
 
 EVENT = NewInboundEvent("telegram", "chat:7", NOW, "routed", targets_json='{"rows":[]}')
 

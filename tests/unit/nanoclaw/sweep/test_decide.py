@@ -9,6 +9,7 @@ from nanoclaw.sweep.decide import (
     HealthDecision,
     IdleAgent,
     Keep,
+    Places,
     Stop,
     StopReason,
     Waiting,
@@ -40,38 +41,60 @@ def waiting(name: str, group: str, waits_seconds: float) -> Waiting:
 def test_longest_waiting_goes_first() -> None:
     due = [waiting("b", "g", 5), waiting("a", "g", 9)]
 
-    assert choose_starts(due, {}, free=1) == ["a"]
+    assert choose_starts(due, Places({}), free=1) == ["a"]
 
 
 def test_group_with_many_chats_keeps_nobody_out() -> None:
     due = [waiting(f"busy-{n}", "busy", 100 - n) for n in range(5)] + [waiting("shy", "shy", 1)]
 
-    assert choose_starts(due, {}, free=2) == ["busy-0", "shy"]
+    assert choose_starts(due, Places({}), free=2) == ["busy-0", "shy"]
 
 
 def test_group_that_has_containers_already_waits_behind_one_without() -> None:
     due = [waiting("a", "rich", 100), waiting("b", "poor", 1)]
 
-    assert choose_starts(due, {"rich": 1}, free=1) == ["b"]
+    assert choose_starts(due, Places({"rich": 1}), free=1) == ["b"]
 
 
 @pytest.mark.parametrize("free", [0, -1])
 def test_nobody_starts_without_a_free_place(free: int) -> None:
-    assert choose_starts([waiting("a", "g", 1)], {}, free=free) == []
+    assert choose_starts([waiting("a", "g", 1)], Places({}), free=free) == []
 
 
 def test_equal_waiting_has_a_fixed_order() -> None:
     due = [waiting("b", "g", 5), waiting("a", "g", 5)]
 
-    assert choose_starts(due, {}, free=5) == ["a", "b"]
+    assert choose_starts(due, Places({}), free=5) == ["a", "b"]
 
 
 def test_longest_idle_makes_room_and_a_busy_one_does_not() -> None:
     idle = [IdleAgent("a", seconds(10)), IdleAgent("b", seconds(60)), IdleAgent("c", seconds(1))]
 
-    assert choose_victims(idle, 1) == ["b"]
-    assert choose_victims(idle, 5) == ["b", "a"]
-    assert choose_victims(idle, -1) == []
+    free = Places({})
+    assert choose_victims(idle, {"g": 1}, {}, free) == ["b"]
+    assert choose_victims(idle, {"g": 5}, {}, free) == ["b", "a"]
+    assert choose_victims(idle, {"g": 1}, {"g": 2}, free) == []
+
+
+def test_group_never_has_more_than_its_own_places() -> None:
+    due = [waiting(f"many-{n}", "many", 100 - n) for n in range(5)] + [waiting("one", "other", 1)]
+
+    chosen = choose_starts(due, Places({"many": 1}, caps={"many": 2}), free=8)
+
+    assert chosen == ["one", "many-0"]
+
+
+def test_group_that_is_full_makes_room_within_itself_only() -> None:
+    idle = [
+        IdleAgent("others", seconds(99), "others"),
+        IdleAgent("old", seconds(60), "full"),
+        IdleAgent("new", seconds(10), "full"),
+    ]
+    places = Places({"full": 2, "others": 1}, caps={"full": 2})
+
+    assert choose_victims(idle, {"full": 1}, {}, places) == ["old"]
+    assert choose_victims(idle, {"full": 1}, {"full": 1}, places) == []
+    assert choose_victims(idle, {"full": 1, "poor": 1}, {}, places) == ["old"]
 
 
 # --- is a running one well ------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from nanoclaw.db.budgets import Budget, BudgetPeriod, BudgetScope, BudgetUnit
 from nanoclaw.db.usage import Cost, Spending
-from nanoclaw.vault.books import Exceeded
 from nanoclaw.vault.charge import NOTHING, End, Outcome, decide_cost
 from nanoclaw.vault.estimate import (
     FIXED_TOKENS,
@@ -21,7 +20,7 @@ from nanoclaw.vault.estimate import (
 )
 from nanoclaw.vault.meter import Meter, Reading
 from nanoclaw.vault.prices import DEAREST, PRICES, Tokens, cost_of, price_of
-from nanoclaw.vault.words import budget_text
+from nanoclaw.vault.words import BudgetFacts, budget_text
 
 START = {
     "type": "message_start",
@@ -228,7 +227,9 @@ def test_used_up_budget_is_one_sentence_with_its_period(
     budget = Budget(BudgetScope.GROUP, "ag-1", period, unit, 2_000_000, now, "owner")
     spending = Spending(BudgetScope.GROUP, "ag-1", "2026-12-31", 12, 1_980_000)
 
-    text = budget_text(Exceeded(budget, spending), ESTIMATE, "2026-12-31")
+    text = budget_text(
+        BudgetFacts(budget, spending, "2026-12-31", ESTIMATE.tokens, ESTIMATE.microusd)
+    )
 
     for part in ("of this agent", *expected):
         assert part in text

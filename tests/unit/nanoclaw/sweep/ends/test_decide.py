@@ -8,15 +8,19 @@ from nanoclaw.sweep.decide import (
     StopReason,
 )
 from nanoclaw.sweep.ends.decide import (
+    LIMITS,
     MAX_TRIES,
+    MAX_TRIES_AT_A_LIMIT,
     TELL_AFTER_FAILURES,
     UNTIL_SOMEBODY_ACTS,
+    Cause,
     ClaimDecision,
     ExitClass,
     ExitFacts,
     GiveUp,
     Leave,
     TryAgain,
+    cause_of,
     classify_exit,
     decide_claim,
     decide_exit,
@@ -210,3 +214,26 @@ def test_claimed_message_is_retried_then_given_up(
     tries: int, process_after: datetime | None, decision: ClaimDecision
 ) -> None:
     assert decide_claim(NOW, tries, process_after) == decision
+
+
+@pytest.mark.parametrize(
+    ("facts", "cause"),
+    [
+        (replace(CRASHED, code=137, out_of_memory=True), Cause.MEMORY),
+        (replace(CRASHED, out_of_processes=True), Cause.PROCESSES),
+        (replace(ENDED, stop_reason=StopReason.OVERTIME), Cause.TIME),
+        (replace(ENDED, stop_reason=StopReason.DISK), Cause.DISK),
+        (replace(ENDED, stop_reason=StopReason.DISK, out_of_memory=True), Cause.DISK),
+        (replace(ENDED, stop_reason=StopReason.STUCK, out_of_memory=True), Cause.MEMORY),
+        (replace(ENDED, stop_reason=StopReason.STUCK), Cause.SILENT),
+        (replace(CRASHED, code=137), Cause.OTHER),
+    ],
+)
+def test_death_has_a_cause_that_people_understand(facts: ExitFacts, cause: Cause) -> None:
+    assert cause_of(facts) is cause
+
+
+@pytest.mark.parametrize("cause", sorted(LIMITS))
+def test_message_that_breaks_a_limit_is_tried_once_more_only(cause: Cause) -> None:
+    assert decide_claim(NOW, 0, None, cause) == TryAgain(NOW + seconds(5))
+    assert decide_claim(NOW, MAX_TRIES_AT_A_LIMIT, ago(1), cause) == GiveUp()

@@ -1,0 +1,1 @@
+"""What agents may reach: the rules' grammar, and the decision about one request. Pure."""

@@ -1,0 +1,1 @@
+"""An external credential gateway (OneCLI) behind the vault: parent proxy, approvals, health."""
