@@ -9,7 +9,6 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -21,6 +20,7 @@ from nanoclaw.approvals.card_sources import CardToSend
 from nanoclaw.approvals.cards import body, code, without_secrets
 from nanoclaw.approvals.clicks import Click
 from nanoclaw.approvals.closed import OpenCard
+from nanoclaw.approvals.credential_use import CredentialUse
 from nanoclaw.approvals.decide import CLOSING_GIVEN_UP_AFTER
 from nanoclaw.approvals.entitlement import is_entitled, read_approvers
 from nanoclaw.approvals.options import choose, dump_options, parse_options
@@ -46,23 +46,6 @@ RESTARTED: Final = "expired, the host was restarted"
 TOO_LATE: Final = "expired, nobody answered in time"
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialUse:
-    """What the gateway says of a request that it holds. Every text is an agent's or a stranger's.
-
-    ``agent_group_id`` is the identity that we gave the agent (H-192), ``expires_at`` our moment.
-    """
-
-    request_id: str
-    method: str
-    host: str
-    path: str
-    body_preview: str | None
-    agent_name: str
-    agent_group_id: str | None
-    expires_at: datetime
 
 
 def ask(conn: sqlite3.Connection, use: CredentialUse, now: datetime) -> str | None:

@@ -104,6 +104,7 @@ def test_fork_bomb_stays_in_its_container(sweep: SweepProcess) -> None:
     limited = ContainerConfigChange(pids_limit=64)
     session = begin(sweep, ":() { : | : & }; : 2> /dev/null; sleep 2; echo", limited)
     container_id = session.wait_until_running()
+    wait_until(lambda: docker("top", container_id).count("\n") > 32, within=30, what="it forks")
 
     another_one_answers(sweep)
     survived(session)
@@ -114,7 +115,7 @@ def test_fork_bomb_stays_in_its_container(sweep: SweepProcess) -> None:
     session.wait_until_settled(within=30)
 
     assert len(processes) <= 64
-    assert container_id not in sweep.containers()
+    wait_until(lambda: container_id not in sweep.containers(), what="its container is gone")
 
 
 def test_agent_without_a_free_process_says_so_in_its_chat(sweep: SweepProcess) -> None:

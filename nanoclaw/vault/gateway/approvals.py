@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from contract.clock import utc_now
 from contract.killpoint import reached
 from nanoclaw.approvals import credentials
-from nanoclaw.approvals.credentials import CredentialUse
+from nanoclaw.approvals.credential_use import CredentialUse
 from nanoclaw.db import gateway as rows
 from nanoclaw.db.approvals import Approval, ApprovalStatus
 from nanoclaw.db.connection import transaction

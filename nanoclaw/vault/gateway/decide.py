@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from contract.clock import parse_text
-from nanoclaw.approvals.credentials import CredentialUse
+from nanoclaw.approvals.credential_use import CredentialUse
 
 MAX_LISTED = 1000
 """Entries of one list that are looked at; what waits is listed again."""

@@ -4,7 +4,7 @@ from helpers.approval_office import Office
 
 from contract.clock import utc_now
 from nanoclaw.approvals import credentials
-from nanoclaw.approvals.credentials import CredentialUse
+from nanoclaw.approvals.credential_use import CredentialUse
 from nanoclaw.db.approvals import ApprovalStatus
 from nanoclaw.db.connection import transaction
 from nanoclaw.events import ActionOutcome, Refused

@@ -226,3 +226,31 @@ def test_proxy_login_is_in_no_log_and_no_database(scene: Scene) -> None:
             content = path.read_bytes()
             assert b"proxy-login-marker" not in content, path
             assert b"oc_marker" not in content, path
+
+
+def test_connection_that_is_looked_into_goes_through_the_gateway_too(
+    scene: Scene, upstream: FakeUpstream
+) -> None:
+    upstream.play = lambda call: call.whole(b"things")
+    scene.settings(anthropic_base_url="http://api.model.test")
+    port = port_of(upstream)
+    allow(scene, f"GET 127.0.0.1:{port}/things local")
+    scene.vault.start()
+    door = scene.vault.new_door()
+
+    status, connection = tunnel(door, f"127.0.0.1:{port}")
+    with closing(connection):
+        assert status == 200
+        context = ssl.create_default_context(cafile=str(scene.vault.paths.secrets / "ca/ca.pem"))
+        with context.wrap_socket(connection, server_hostname="127.0.0.1") as tls:
+            tls.sendall(f"GET /things HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(tls)
+            answer.begin()
+            assert (answer.status, answer.read()) == (200, b"things")
+            tls.sendall(f"GET /other HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+            refused = http.client.HTTPResponse(tls)
+            refused.begin()
+            assert refused.status == 403
+
+    assert upstream.seen[0].headers["authorization"] == INJECTED
+    assert scene.onecli.passed == [(scene.group.id, "GET", f"127.0.0.1:{port}/things")]

@@ -22,7 +22,8 @@ REFERENCE_NAMES = [
 OUR_TABLES = {
     "inbound_events", "deliveries", "dropped_messages", "engagements", "pairing_codes",
     "pairing_attempts", "effects", "doors", "audit", "audit_anchors", "usage", "budgets",
-    "budget_told", "spending", "task_series", "task_runs", "agent_traffic", "agent_brakes", "created_agents",
+    "budget_told", "spending", "task_series", "task_runs", "agent_traffic", "agent_brakes",
+    "created_agents",
     "egress_rules", "egress_asks", "egress_ask_sessions", "egress_counts",
     "services", "service_hosts", "service_groups",
     "card_copies", "closed_cards", "owner_notices", "sender_denials",
