@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -188,7 +189,8 @@ def _stop_on_signals(loop: Loop) -> None:
         # Whatever still hangs then hangs without us; claims are freed by the next lease.
         timer = threading.Timer(STOP_SECONDS, os._exit, (RunnerExit.DONE,))
         timer.daemon = True
-        timer.start()
+        with suppress(RuntimeError):  # no process is free for its thread: the engine will end us
+            timer.start()
         loop.request_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

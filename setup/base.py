@@ -103,12 +103,15 @@ class StepContext:
 
 
 class Step(Protocol):
-    """``seconds`` is the time limit of apply; ``needs`` names steps that must have succeeded."""
+    """``seconds`` is the time limit of apply and of verify; ``needs`` names steps that must have
+    succeeded. ``questions`` are all it may ever ask, so that each has its flag before anything is
+    looked at; a finding names those of them that are open."""
 
     name: str
     title: str
     seconds: float
     needs: Sequence[str]
+    questions: Sequence[Question]
 
     def inspect(self, config: HostConfig, answers: Mapping[str, str]) -> Finding:
         """Quick, repeatable, changes nothing."""

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from nanoclaw.errors import StateError
 
-SCHEMA_NUMBER = 25
+SCHEMA_NUMBER = 24
 """Number of the newest of our migrations; kept in PRAGMA user_version. 0: the earlier program."""
 OLDEST_SQLITE = (3, 37, 0)
 """STRICT tables came with it."""

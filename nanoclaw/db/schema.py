@@ -14,7 +14,6 @@ from nanoclaw.db import (
     schema_approvals,
     schema_delivery,
     schema_egress,
-    schema_gateway,
     schema_limits,
     schema_money,
     schema_reading,
@@ -355,5 +354,4 @@ OURS: tuple[tuple[str, Apply], ...] = (
     ("nanoclaw-22-services", _run(*schema_services.STATEMENTS)),
     ("nanoclaw-23-money", _run(*schema_money.STATEMENTS)),
     ("nanoclaw-24-limits", _run(*schema_limits.STATEMENTS)),
-    ("nanoclaw-25-gateway", _run(*schema_gateway.STATEMENTS)),
 )

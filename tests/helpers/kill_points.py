@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-PACKAGES = ("contract", "nanoclaw", "runner")
+PACKAGES = ("contract", "nanoclaw", "runner", "setup")
 NOT_A_HOP = (
     "admin.",
     "audit.",
@@ -30,6 +30,7 @@ NOT_A_HOP = (
     "runner.said",
     "runner.tool_committed",
     "secrets.",
+    "setup.",
     "sweep.door_opened",
     "sweep.session_",
     "tasks.",

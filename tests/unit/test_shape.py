@@ -32,6 +32,7 @@ BROAD_EXCEPT_DOORS = {
     "nanoclaw/effects/runner.py": 1,  # an effect's handler
     "nanoclaw/vault/gateway/approvals.py": 1,  # a credential's request: any error denies it
     "nanoclaw/cli/main.py": 1,  # the command line's main
+    "setup/worker.py": 1,  # a step of the wizard, also one that somebody else wrote
     "runner/program.py": 1,  # the runner's main
     "runner/loop.py": 2,  # its tick; the rows of one turn
     "runner/query.py": 1,  # a provider's stream
@@ -61,6 +62,9 @@ MODULE_USERS: dict[str, tuple[str, ...]] = {
     "h11": ("nanoclaw/vault/",),
     "argparse": ("nanoclaw/cli/", "setup/", "migrate/", "runner/__main__.py"),
     "prompt_toolkit": ("nanoclaw/cli/",),
+    # Only one file of the wizard reads the terminal.
+    "questionary": ("setup/prompts.py",),
+    "getpass": ("setup/prompts.py",),
 }  # fmt: skip
 
 ENVIRONMENT_READERS = (

@@ -1,0 +1,375 @@
+"""Attacks on the wall and on the network, as programs that run inside an agent's container.
+
+Sent there as it is by ``attack_scene`` and run with the image's Python, so it stands alone. Each
+function is one attack; what it returns is what the attacker got, or the name of the system's error.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+SECONDS = 5.0
+Told = dict[str, str]
+
+NEW_NAMESPACES = {
+    "user": 0x10000000, "mount": 0x00020000, "network": 0x40000000, "processes": 0x20000000,
+    "control groups": 0x02000000,
+}  # fmt: skip
+SYSCALLS = {
+    # name: (x86_64, aarch64, arguments)
+    "bpf": (321, 280, (0, 0, 0)),
+    "pivot_root": (155, 41, (b"/tmp", b"/tmp")),
+    "keyctl": (250, 219, (0, -3, 0)),
+    "kexec_load": (246, 104, (0, 0, 0, 0)),
+    "init_module": (175, 105, (0, 0, b"")),
+    "open_by_handle_at": (304, 265, (-100, 0, 0)),
+    "setns": (308, 268, (0, 0x20000000)),
+    "reboot": (169, 142, (0xFEE1DEAD, 0x28121969, 0x01234567, 0)),
+    "swapon": (167, 224, (b"/tmp/swap", 0)),
+    "settimeofday": (164, 170, (b"\0" * 16, 0)),
+}
+
+
+def outcome(act: Callable[[], object]) -> str:
+    """The name of the error, or ``done`` when the attack was let through."""
+    try:
+        act()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return "done"
+
+
+def _libc(result: int) -> None:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _c() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+# --- network --------------------------------------------------------------------------------------
+
+
+def raw_sockets() -> Told:
+    kinds = {
+        "icmp": (socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
+        "icmp6": (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6),
+        "frames": (socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)),
+    }
+    return {name: outcome(lambda kind=kind: socket.socket(*kind).close()) for name, kind in kinds.items()}  # type: ignore[misc]
+
+
+def virtual_machine_socket(port: str) -> str:
+    """A way to the hypervisor or the host that no network namespace ends."""
+
+    def act() -> None:
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect((2, int(port)))
+
+    return outcome(act)
+
+
+def interfaces() -> list[str]:
+    return sorted(name for _, name in socket.if_nameindex())
+
+
+def tcp(host: str, port: str) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    def act() -> None:
+        with socket.socket(family, socket.SOCK_STREAM) as connection:
+            connection.settimeout(SECONDS)
+            connection.connect((host, int(port)))
+
+    return outcome(act)
+
+
+def udp(host: str, port: str) -> str:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    def act() -> None:
+        with socket.socket(family, socket.SOCK_DGRAM) as connection:
+            connection.sendto(b"out", (host, int(port)))
+
+    return outcome(act)
+
+
+def lookup(name: str) -> str:
+    try:
+        socket.getaddrinfo(name, 80)
+    except socket.gaierror:
+        return "no name"
+    return "done"
+
+
+def abstract_socket(name: str) -> str:
+    """Names of this kind belong to a network namespace, not to a file system."""
+
+    def act() -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(f"\0{name}")
+
+    return outcome(act)
+
+
+def more_network() -> Told:
+    """The programs that would make an interface or a route."""
+    program = shutil.which("ip")
+    if program is None:
+        return {}
+    words = {"interface": ["link", "add", "x0", "type", "dummy"], "route": ["route", "add", "default", "dev", "lo"]}  # fmt: skip
+    return {
+        name: "refused" if subprocess.run([program, *more], capture_output=True, check=False).returncode else "done"
+        for name, more in words.items()
+    }  # fmt: skip
+
+
+# --- the wall -------------------------------------------------------------------------------------
+
+
+def place() -> Told:
+    """Who and where this is: the same for the agent's own shell and for ``docker exec``."""
+    status = dict(
+        line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line
+    )  # fmt: skip
+    wanted = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    found = {name: status[name].strip() for name in wanted}
+    for name in ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup"):
+        found[name] = os.readlink(f"/proc/self/ns/{name}")
+    return found
+
+
+def become_root() -> Told:
+    c = _c()
+    return {
+        "setuid": outcome(lambda: os.setuid(0)),
+        "setresuid": outcome(lambda: os.setresuid(0, 0, 0)),
+        "setgid": outcome(lambda: os.setgid(0)),
+        "setgroups": outcome(lambda: os.setgroups([0])),
+        "capset": outcome(lambda: _libc(c.prctl(24, 21, 0, 0, 0) and -1)),
+    }
+
+
+def setuid_programs() -> list[str]:
+    """Users that any program with a set-id bit runs as; the agent's own copy is one of them."""
+    mine = Path("/tmp/mine")
+    shutil.copy(shutil.which("id") or "/usr/bin/id", mine)
+    mine.chmod(0o6755)
+    found = {str(mine)}
+    for folder in ("/usr", "/bin", "/sbin", "/opt", "/lib"):
+        for top, _, names in os.walk(folder):
+            found |= {path for name in names if _has_set_id(path := os.path.join(top, name))}
+    users = [_user_of(str(mine))]
+    for path in sorted(found - {str(mine)}):
+        users.append(_user_of(path, "-c", "id -u"))
+    return users
+
+
+def _has_set_id(path: str) -> bool:
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and bool(mode & (stat.S_ISUID | stat.S_ISGID))
+
+
+def _user_of(program: str, *words: str) -> str:
+    more = words or ("-u",)
+    try:
+        done = subprocess.run(
+            [program, *more], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return "refused"
+    said = done.stdout.strip()
+    return said if said.isdecimal() else "refused"
+
+
+def root_programs() -> list[str]:
+    """Which of the programs that ask for more rights give the user of root."""
+    tries = {"sudo": ["-n", "id", "-u"], "su": ["-c", "id -u"], "pkexec": ["id", "-u"], "doas": ["id", "-u"]}  # fmt: skip
+    return [
+        name
+        for name, words in tries.items()
+        if (path := shutil.which(name)) and _user_of(path, *words) == "0"
+    ]
+
+
+def kernel_settings() -> Told:
+    places = (
+        "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/net/ipv4/ip_forward",
+        "/proc/sysrq-trigger", "/proc/sys/vm/overcommit_memory", "/sys/kernel/mm/ksm/run",
+        "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/release_agent",
+    )  # fmt: skip
+    return {path: outcome(lambda path=path: _write(path)) for path in places}  # type: ignore[misc]
+
+
+def _write(path: str) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, b"1")
+    finally:
+        os.close(fd)
+
+
+def mounts() -> Told:
+    c = _c()
+    acts = {
+        "tmpfs": lambda: c.mount(b"none", b"/tmp", b"tmpfs", 0, None),
+        "proc": lambda: c.mount(b"proc", b"/tmp", b"proc", 0, None),
+        "bind over": lambda: c.mount(b"/tmp", b"/session/in", None, 4096, None),
+        "writable again": lambda: c.mount(None, b"/session/in", None, 32 | 4096, None),
+        "root writable": lambda: c.mount(None, b"/", None, 32, None),
+        "unmount": lambda: c.umount2(b"/session/in", 2),
+        "chroot": lambda: c.chroot(b"/tmp"),
+    }
+    return {name: outcome(lambda act=act: _libc(act())) for name, act in acts.items()}  # type: ignore[misc]
+
+
+def namespaces() -> Told:
+    c = _c()
+    return {
+        name: outcome(lambda flag=flag: _libc(c.unshare(flag)))  # type: ignore[misc]
+        for name, flag in NEW_NAMESPACES.items()
+    }
+
+
+def system_calls() -> Told:
+    c, column = _c(), 0 if platform.machine() == "x86_64" else 1
+    return {
+        name: outcome(lambda row=row: _libc(c.syscall(row[column], *row[2])))  # type: ignore[misc]
+        for name, row in SYSCALLS.items()
+    }
+
+
+def other_processes(host_pid: str) -> Told:
+    c, number = _c(), int(host_pid)
+    c.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+    return {
+        "ptrace": outcome(lambda: _libc(c.ptrace(16, number, None, None))),
+        "kill": outcome(lambda: os.kill(number, 0)),
+        "environ": outcome(lambda: os.close(os.open(f"/proc/{number}/environ", os.O_RDONLY))),
+        "root": outcome(lambda: os.close(os.open(f"/proc/{number}/root", os.O_RDONLY))),
+    }
+
+
+def users_of_processes() -> list[int]:
+    """Of everything that can be seen in here."""
+    return sorted({os.stat(entry).st_uid for entry in Path("/proc").glob("[0-9]*") if entry.exists()})
+
+
+def devices() -> Told:
+    acts: dict[str, Callable[[], object]] = {
+        f"{kind} in {folder}": lambda kind=kind, folder=folder: os.mknod(  # type: ignore[misc]
+            f"{folder}/{kind}", 0o600 | flag[kind], os.makedev(8, 0)
+        )
+        for kind in ("disk", "memory")
+        for folder in ("/session/out", "/tmp", "/workspace/agent")
+    }
+    flag = {"disk": stat.S_IFBLK, "memory": stat.S_IFCHR}
+    for path in ("/dev/mem", "/dev/kmem", "/dev/sda", "/dev/vda", "/dev/kmsg", "/dev/fuse", "/dev/kvm", "/dev/net/tun"):  # fmt: skip
+        acts[path] = lambda path=path: os.close(os.open(path, os.O_RDWR))  # type: ignore[misc]
+    return {name: outcome(act) for name, act in acts.items()}
+
+
+def sockets() -> list[str]:
+    """Every Unix socket that has a name in this file system."""
+    found = []
+    for top, folders, names in os.walk("/"):
+        if top == "/":
+            folders[:] = [name for name in folders if name not in ("proc", "sys")]
+        for name in names:
+            path = os.path.join(top, name)
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.lstat(path).st_mode):
+                    found.append(path)
+    return sorted(found)
+
+
+def engine() -> Told:
+    def reach(path: str) -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+
+    paths = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock")  # fmt: skip
+    return {path: outcome(lambda path=path: reach(path)) for path in paths}  # type: ignore[misc]
+
+
+# --- files of others ------------------------------------------------------------------------------
+
+
+def find(marker: str) -> list[str]:
+    """Files anywhere that contain the text."""
+    said = subprocess.run(
+        ["grep", "-rIl", "--exclude-dir=proc", "--exclude-dir=sys", "-e", marker, "/"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return sorted(said.stdout.split())
+
+
+def read(path: str) -> str:
+    return outcome(lambda: Path(path).read_bytes())
+
+
+def list_folder(path: str) -> list[str]:
+    return sorted(os.listdir(path))
+
+
+def change(folder: str) -> Told:
+    """Everything that writing means, tried on a folder and on the first file in it."""
+    names = [name for name in sorted(os.listdir(folder)) if os.path.isfile(f"{folder}/{name}")]
+    acts: dict[str, Callable[[], object]] = {
+        "create": lambda: Path(folder, "planted").write_text("x"),
+        "folder": lambda: os.mkdir(f"{folder}/planted"),
+        "link": lambda: os.symlink("/tmp", f"{folder}/planted"),
+        "mode": lambda: os.chmod(folder, 0o777),
+        "times": lambda: os.utime(folder),
+    }
+    if names:
+        file = f"{folder}/{names[0]}"
+        acts["open"] = lambda: os.close(os.open(file, os.O_RDWR))
+        acts["truncate"] = lambda: os.truncate(file, 0)
+        acts["remove"] = lambda: os.unlink(file)
+        acts["rename"] = lambda: os.rename(file, f"{folder}/planted")
+    return {name: outcome(act) for name, act in acts.items()}
+
+
+def write_inbound() -> str:
+    with contextlib.closing(sqlite3.connect("/session/in/inbound.db")) as conn:
+        try:
+            conn.execute("DELETE FROM messages_in")
+            conn.commit()
+        except sqlite3.OperationalError as error:
+            return str(error)
+    return "done"
+
+
+def hold_read_lock() -> None:
+    """Until somebody ends the container."""
+    conn = sqlite3.connect("/session/in/inbound.db", isolation_level=None)
+    conn.execute("BEGIN")
+    conn.execute("SELECT count(*) FROM messages_in").fetchall()
+    sys.stdout.write("held\n")
+    sys.stdout.flush()
+    signal.pause()
+
+
+if __name__ == "__main__":
+    attack, *arguments = sys.argv[1:]
+    sys.stdout.write(json.dumps(globals()[attack](*arguments)) + "\n")
