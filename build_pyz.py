@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parent
 LOCK = ROOT / "lock" / "host.txt"
 START = ROOT / "tools" / "pyz_main.py"
-OUR_PACKAGES = ("contract", "nanoclaw", "runner", "setup", "migrate")
+OUR_PACKAGES = ("contract", "nanoclaw", "runner", "setup", "migrate", "groups")
 IMAGE_FILES = ("Dockerfile", "lock/runner.txt", "lock/tools.txt")
 """What the agent image is built from; found beside the packages, as in a checkout."""
 EXTRA_LOCKS = ("lock/intercept.txt",)

@@ -27,6 +27,14 @@ class Runtime(StrEnum):
     PROCESS = "process"
 
 
+class Network(StrEnum):
+    """How agents reach the vault: a mounted socket, or a relay where engines cannot do that."""
+
+    AUTO = "auto"
+    SOCKET = "socket"
+    RELAY = "relay"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -66,6 +74,7 @@ class HostConfig:
     home: Path
     log_level: LogLevel = LogLevel.INFO
     runtime: Runtime = Runtime.DOCKER
+    network: Network = Network.AUTO
     timezone: str = "UTC"
     max_running: int = 8
     idle_exit_seconds: int = 1800
@@ -87,6 +96,8 @@ class HostConfig:
     gateway_required: bool = True
     endpoints: tuple[EndpointSettings, ...] = ()
     """Of the table ``[[endpoints]]``; empty: ``anthropic_base_url`` is the only one."""
+    backup_every: str = "30 3 * * *"
+    backup_keep: str = "7,4,6"
     prices: Mapping[str, object] = field(default_factory=dict, hash=False)
     """Of the table ``[prices]``: over those that we ship, and under an agent group's own."""
     model_key_present: bool = field(default=False, compare=False)
@@ -154,9 +165,32 @@ def _engine_address(text: str) -> str:
     return text
 
 
+def _schedule(text: str) -> str:
+    if text.strip().lower() == "off":
+        return "off"
+    from contract.errors import BadContent
+    from contract.recurrence import check_recurrence
+
+    try:
+        return check_recurrence(text)
+    except BadContent as error:
+        raise ValueError(f"must be five cron fields or off: {error}") from None
+
+
+def _kept_periods(text: str) -> str:
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) <= 1000 for part in parts):
+        raise ValueError("must be three numbers such as 7,4,6: days, weeks, months")
+    if int(parts[0]) < 1:
+        raise ValueError("must keep at least one day")
+    return ",".join(parts)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("log_level", "LOG_LEVEL", _choice(LogLevel), "debug, info, warning or error"),
     Setting("runtime", "NANOCLAW_RUNTIME", _choice(Runtime), "docker, or process (no sandbox)"),
+    Setting("network", "NANOCLAW_NETWORK", _choice(Network),
+            "agents reach the vault by socket or by relay; auto finds out"),
     Setting("timezone", "TZ", _zone, "IANA time zone of schedules and message times"),
     Setting("max_running", "MAX_CONCURRENT_CONTAINERS", _integer(1, 1000),
             "containers that may run at once"),
@@ -184,6 +218,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("onecli_url", "ONECLI_URL", http_address, "address of OneCLI"),
     Setting("onecli_gateway_url", "ONECLI_GATEWAY_URL", http_address,
             "address of OneCLI's gateway, if it is not the one that OneCLI names"),
+    Setting("backup_every", "NANOCLAW_BACKUP_EVERY", _schedule,
+            "when backups are made: five cron fields in the time zone, or off"),
+    Setting("backup_keep", "NANOCLAW_BACKUP_KEEP", _kept_periods,
+            "days, weeks and months of which a backup is kept, such as 7,4,6"),
     Setting("gateway_required", "NANOCLAW_GATEWAY_REQUIRED", _yes_or_no,
             "false: agents start also when OneCLI does not answer, without its credentials"),
 )  # fmt: skip

@@ -12,6 +12,7 @@ import os
 from nanoclaw.config import HostConfig
 from nanoclaw.errors import ConfigError, ExitCode, NanoclawError
 from nanoclaw.supervise.instance import InstanceLock, take_instance_lock
+from nanoclaw.switchover import finish
 
 PRIVATE_UMASK = 0o077
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +36,12 @@ def check_home(config: HostConfig) -> InstanceLock:
         if isinstance(cause, OSError) and cause.errno in NO_SPACE:
             raise TryLaterError(str(error)) from error
         raise
+    if finish(config.paths):
+        lock.release()
+        raise TryLaterError(
+            "a restore that had been interrupted is complete now; start the host once more, "
+            "so that it reads the restored settings"
+        )
     return lock
 
 

@@ -102,16 +102,30 @@ class StepContext:
     log_file: Path
 
 
+REDO = "redo"
+"""A key among the answers when the step was asked for by name with ``--redo``: it is to ask
+everything again, also what it knows already."""
+
+
 class Step(Protocol):
     """``seconds`` is the time limit of apply and of verify; ``needs`` names steps that must have
     succeeded. ``questions`` are all it may ever ask, so that each has its flag before anything is
     looked at; a finding names those of them that are open."""
 
-    name: str
-    title: str
-    seconds: float
-    needs: Sequence[str]
-    questions: Sequence[Question]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def seconds(self) -> float: ...
+
+    @property
+    def needs(self) -> Sequence[str]: ...
+
+    @property
+    def questions(self) -> Sequence[Question]: ...
 
     def inspect(self, config: HostConfig, answers: Mapping[str, str]) -> Finding:
         """Quick, repeatable, changes nothing."""

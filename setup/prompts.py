@@ -23,7 +23,7 @@ POINTER = ">"
 Show = Callable[[str], None]
 
 
-class Cancelled(Exception):
+class Cancelled(Exception):  # noqa: N818  a wish, not a mistake
     """The person does not want to go on."""
 
 

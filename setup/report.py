@@ -25,8 +25,10 @@ MIN_SECRET = 4
 HIDDEN = "****"
 _RAW_NAME = re.compile(r"^\d+-.+\.log$")
 _CONTROL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.|[^\S \n]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)  # noqa: E501
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and cursor movements
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # titles and links
+    r"|\x1b.|[\x00-\x09\x0b-\x1f\x7f-\x9f]"
+)
 
 
 def duration_text(seconds: float) -> str:
@@ -153,7 +155,7 @@ class Report:
             self.raw_folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StateError(
-                f"cannot write in {self.log_file.parent}: {error.strerror or error}; make room there"
+                f"cannot write in {self.log_file.parent}: {error.strerror or error}; make room"
             ) from error
         word = "started" if fresh or not self.log_file.exists() else "continued"
         lines = [f"  {key}: {value}" for key, value in header.items()]
@@ -186,12 +188,14 @@ class Report:
         self._append(f"## {to_text(utc_now())} · aborted at {step} ({' '.join(reason.split())})\n")
 
     def _append(self, text: str) -> None:
-        fd = os.open(
-            self.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )  # fmt: skip
-        with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as opened:
-            # An answer's ends were cut on purpose; everything else is looked through.
-            opened.write(self._mask.hide(text))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            fd = os.open(self.log_file, flags, 0o600)
+            with os.fdopen(fd, "w", encoding="utf-8", errors="replace") as opened:
+                opened.write(self._mask.hide(text))
+        except OSError as error:
+            reason = error.strerror or error
+            raise StateError(f"cannot write {self.log_file}: {reason}; make room there") from error
 
     @staticmethod
     def _rotate(path: Path) -> None:

@@ -98,6 +98,10 @@ class Screen:
         if self.look.json:
             self._write(json.dumps(value, ensure_ascii=True) + "\n")
 
+    def block(self, block: str) -> None:
+        """A status block, as it is."""
+        self._write(block)
+
     def _clear(self) -> None:
         if self._drawn:
             self._write("\r\x1b[K")

@@ -54,8 +54,9 @@ def create(
             manifest = Manifest(
                 program=VERSION, schema=0, slug=paths.slug, home=str(paths.home),
                 created_at=to_text(now), with_secrets=wanted.secrets, caps=dict(CAPS),
+                uid=os.getuid(),
             )  # fmt: skip
-            path = _write(Sources, config, wanted, (manifest, scratch, progress), (folder, now))
+            path = _write(config, wanted, (manifest, scratch, progress), (folder, now))
         except OSError as error:
             raise _failure(folder, error) from error
         finally:
@@ -64,14 +65,14 @@ def create(
 
 
 def _write(
-    sources: type[Sources], config: HostConfig, wanted: Wanted,
+    config: HostConfig, wanted: Wanted,
     parts: tuple[Manifest, Path, Progress], place: tuple[Path, datetime],
 ) -> Path:  # fmt: skip
     manifest, scratch, progress = parts
     body = scratch / "body"
     writer = BodyWriter(body, manifest, progress)
     try:
-        sources(config.paths, writer, scratch).add_all(wanted)
+        Sources(config.paths, writer, scratch).add_all(wanted)
     finally:
         writer.close()
     manifest.counts["files"] = len(manifest.members)

@@ -53,6 +53,9 @@ class Manifest:
     created_at: str
     with_secrets: bool
     caps: dict[str, int]
+    uid: int
+    """Whose home it was: those files belong to whoever restores them, all others to whom they
+    belonged before."""
     counts: dict[str, int] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
@@ -88,6 +91,7 @@ def read_manifest(value: Mapping[str, Any], source: str) -> Manifest:
             home=str(value["home"]),
             created_at=str(value["created_at"]),
             with_secrets=bool(value["with_secrets"]),
+            uid=_size(value["uid"]),
             caps={str(key): int(item) for key, item in value["caps"].items()},
             counts={str(key): int(item) for key, item in value["counts"].items()},
             members=[

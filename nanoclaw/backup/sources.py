@@ -19,7 +19,7 @@ from contract.outbound.hostile import JOURNAL, read_database_and_journal
 from contract.outbound.snapshot import MAX_BYTES
 from nanoclaw.backup.manifest import BackupError
 from nanoclaw.backup.writing import BodyWriter
-from nanoclaw.db.backup import copy_database
+from nanoclaw.db.backup import converted_sessions, copy_database
 from nanoclaw.paths import HostPaths
 
 MAX_FILE_BYTES = 1024 * 1024 * 1024
@@ -27,8 +27,22 @@ MAX_FILES = 500_000
 MAX_DEPTH = 60
 CAPS = {"file_bytes": MAX_FILE_BYTES, "files": MAX_FILES, "depth": MAX_DEPTH}
 
-NOT_DATA = frozenset({"v2.db", "v2.db-wal", "v2.db-shm", "v2.db-journal", "v2-sessions", "reserve"})
+NOT_DATA = frozenset(
+    {
+        "v2.db",
+        "v2.db-wal",
+        "v2.db-shm",
+        "v2.db-journal",
+        "v2-sessions",
+        "reserve",
+        "search.db",
+        "search.db-wal",
+        "search.db-shm",
+        "search.db-journal",
+    }
+)
 SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "COOKIE")
+NOT_HOME = frozenset({".cache"})
 TEMPORARY = (".packing-", ".removing-", ".restoring-")
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,6 +66,7 @@ class Sources:
         self._manifest = writer.manifest
         self._scratch = scratch
         self._files = 0
+        self._known: frozenset[tuple[str, str]] = frozenset()
 
     def add_all(self, wanted: Wanted) -> None:
         """Raises BackupError, StateError for a broken central database, and OSError."""
@@ -82,6 +97,8 @@ class Sources:
     def _central(self) -> None:
         copy = self._scratch / "v2.db"
         self._manifest.schema = copy_database(self._paths.central_db, copy)
+        copy.chmod(0o600)
+        self._known = converted_sessions(copy)
         self._path(copy, "data/v2.db")
         copy.unlink()
 
@@ -100,14 +117,17 @@ class Sources:
         """A folder, or the archive of a closed one; the one may become the other meanwhile."""
         try:
             if not path.is_dir() or path.is_symlink():
-                self._path(path, name)
+                self._in_folder(path.parent, path.name, name)
                 return
-            self._session_folder(path, name)
+            if (path.parent.name, path.name) in self._known:
+                self._session_folder(path, name)
+                self._count("sessions")
+            else:
+                self._tree(path, name, NOT_HOME)  # an agent's home, or a folder of the old form
         except FileNotFoundError:
             packed = path.with_name(path.name + ".tar.gz")
             if packed.is_file():
                 self._path(packed, f"{name}.tar.gz")
-        self._count("sessions")
 
     def _session_folder(self, root: Path, name: str) -> None:
         self._writer.folder(name, root.stat())

@@ -70,10 +70,11 @@ class BodyWriter:
 def assemble(manifest: Manifest, body: Path, target: Path) -> None:
     """The finished archive at ``target``, durable before it has that name; ``body`` goes.
 
-    Never over another archive: raises FileExistsError.
+    The caller has seen that the name is free, and holds the folder's lock.
     """
     temporary = body.with_name("archive")
-    with temporary.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
         hashing = _Hashing(file)
         text = manifest.to_json()
         block = _member(MANIFEST, text)
@@ -86,10 +87,9 @@ def assemble(manifest: Manifest, body: Path, target: Path) -> None:
         os.fsync(file.fileno())
     body.unlink()
     reached("backup.written")
-    os.link(temporary, target)
+    temporary.rename(target)
     sync_folder(target.parent)
     reached("backup.placed")
-    temporary.unlink()
 
 
 class _Hashing:

@@ -8,13 +8,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from nanoclaw.cli.agents_options import add_agent_commands
+from nanoclaw.cli.backup_options import add_commands as add_backup_commands
 from nanoclaw.cli.extras_options import add_commands as add_extras_commands
 from nanoclaw.cli.secrets_options import add_commands as add_secrets_commands
+from nanoclaw.cli.service_options import add_commands as add_service_commands
 from nanoclaw.config import SETTINGS, HostConfig, load_config, read_service_manager
 from nanoclaw.version import VERSION
 
 
 def main(words: Sequence[str]) -> int:
+    found = _words_of_setup(words)
+    if found is not None:
+        from setup.__main__ import main as setup_main
+
+        return setup_main(found[1], home=found[0])
     arguments = build_parser().parse_args(words)
     given = vars(arguments)
     flags = {
@@ -27,6 +35,16 @@ def main(words: Sequence[str]) -> int:
     return int(command(arguments, config))
 
 
+def _words_of_setup(words: Sequence[str]) -> tuple[Path | None, Sequence[str]] | None:
+    """``setup`` reads its own words: its flags are the questions of its steps."""
+    home, rest = None, list(words)
+    if rest[:1] == ["--home"] and len(rest) > 2:
+        home, rest = Path(rest[1]), rest[2:]
+    elif rest and rest[0].startswith("--home="):
+        home, rest = Path(rest[0].partition("=")[2]), rest[1:]
+    return (home, rest[1:]) if rest[:1] == ["setup"] else None
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The whole tree; also read by the test that compares it with the documentation."""
     parser = argparse.ArgumentParser(
@@ -36,8 +54,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_home(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    commands.add_parser("setup", help="set up this installation, step by step")
+
     run = commands.add_parser("run", help="run the host until it is told to stop")
     _add_settings(run)
+    run.add_argument("--drill", action="store_true", help=argparse.SUPPRESS)
     run.set_defaults(run_command=_run)
 
     status = commands.add_parser("status", help="show what the host is doing")
@@ -52,10 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_chat(chat)
     chat.set_defaults(run_command=_chat)
 
-    image = commands.add_parser("image", help="manage the image that agents run in")
-    image_commands = image.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    build = image_commands.add_parser("build", help="build the agent image now")
-    build.set_defaults(run_command=_image_build)
+    image, build = _add_image(commands)
 
     sql = commands.add_parser("sql", help="run SQL on a database file, as a last resort")
     sql.add_argument("database", metavar="DATABASE", type=Path, help="the file")
@@ -70,10 +88,21 @@ def build_parser() -> argparse.ArgumentParser:
     extras_commands = add_extras_commands(extras)
     extras.set_defaults(run_command=_extras)
 
-    with_home = (extras, *extras_commands, sql)
-    for command in (*with_home, run, status, demo, chat, image, build, secrets, *secrets_commands):
+    others = [*add_agent_commands(commands), *add_backup_commands(commands)]
+    others += [*add_service_commands(commands, _service), extras, *extras_commands, sql]
+    for command in (*others, run, status, demo, chat, image, build, secrets, *secrets_commands):
         _add_home(command)
     return parser
+
+
+def _add_image(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    image = commands.add_parser("image", help="manage the image that agents run in")
+    image_commands = image.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    build = image_commands.add_parser("build", help="build the agent image now")
+    build.set_defaults(run_command=_image_build)
+    return image, build
 
 
 def _add_home(parser: argparse.ArgumentParser) -> None:
@@ -110,9 +139,10 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, config: HostConfig) -> int:
-    from nanoclaw.daemon import run_host
+    from nanoclaw.daemon import CHILDREN, DRILL_CHILDREN, run_host
 
-    return run_host(config, read_service_manager())
+    children = DRILL_CHILDREN if arguments.drill else CHILDREN
+    return run_host(config, read_service_manager(), children=children)
 
 
 def _status(arguments: argparse.Namespace, config: HostConfig) -> int:
@@ -149,6 +179,12 @@ def _secrets(arguments: argparse.Namespace, config: HostConfig) -> int:
     from nanoclaw.cli import secrets
 
     return secrets.main(arguments, config)
+
+
+def _service(arguments: argparse.Namespace, config: HostConfig) -> int:
+    from nanoclaw.cli import service
+
+    return service.main(arguments, config)
 
 
 def _extras(arguments: argparse.Namespace, config: HostConfig) -> int:

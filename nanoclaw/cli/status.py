@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from nanoclaw.admin.client import ask
 from nanoclaw.admin.frames import Success
+from nanoclaw.backup.proof import describe_backups
 from nanoclaw.cli.render import print_json, print_text, render_host_view
 from nanoclaw.config import HostConfig
 from nanoclaw.errors import NanoclawError
@@ -47,6 +48,7 @@ def read_host_view(config: HostConfig) -> HostView:
     if pid and host is not None and host.pid != pid:
         host = None  # left by an earlier host; the present one has not written yet
     facts = _ask_admin(config) if pid is not None else {}
+    facts["backups"] = describe_backups(config.paths)
     return HostView(str(config.home), pid is not None, pid, host, facts)
 
 

@@ -1,4 +1,4 @@
-"""The ``builder`` process seen from the sweep: start it, follow it, end it after its time limit.
+"""A ``builder`` or ``backup`` process seen from the sweep: start it, follow it, end it in time.
 
 A process of its own, because a build takes minutes and its library is heavy; spawned, because the
 sweep has threads. It runs like every child of the host (lock, log, parent death), only that its
@@ -28,10 +28,13 @@ OnEnd = Callable[[str | None], None]
 class BuildProcess:
     """One build; ``on_end`` is called exactly once unless ``stop`` came first."""
 
-    def __init__(self, reactor: Reactor, on_progress: OnProgress, on_end: OnEnd) -> None:
+    def __init__(
+        self, reactor: Reactor, on_progress: OnProgress, on_end: OnEnd, name: str = NAME
+    ) -> None:
         self._reactor = reactor
         self._on_progress = on_progress
         self._on_end = on_end
+        self._name = name
         self._process: BaseProcess | None = None
         self._reader: ReportReader | None = None
         self._reports_fd = -1
@@ -42,10 +45,10 @@ class BuildProcess:
         """``entry`` is a module-level function. Raises OSError."""
         context = multiprocessing.get_context("spawn")
         reports, writer = context.Pipe(duplex=False)
-        spec = ChildSpec(NAME, entry)
+        spec = ChildSpec(self._name, entry)
         python_path = os.environ.get("PYTHONPATH")
         start = ChildStart(config, spec, writer, os.getpid(), python_path)
-        process = context.Process(target=child_main, args=(start,), name=NAME, daemon=False)
+        process = context.Process(target=child_main, args=(start,), name=self._name, daemon=False)
         try:
             process.start()
         finally:
@@ -86,7 +89,7 @@ class BuildProcess:
         self._process.join()
         code = self._process.exitcode
         self._on_reports()
-        reason = None if code == 0 else self._reason or f"the builder ended with code {code}"
+        reason = None if code == 0 else self._reason or f"the {self._name} ended with code {code}"
         self._forget()
         self._on_end(reason)
 

@@ -47,10 +47,10 @@ def container_body(spec: ContainerSpec, engine_cpus: int) -> Body:
         "OpenStdin": False,
         "Tty": False,
         "HostConfig": {
-            **_hardening(),
+            **hardening(),
             **_limits(spec.limits, engine_cpus),
             "OomScoreAdj": OOM_SCORE_ADJ,
-            "Mounts": [_mount(mount) for mount in (*spec.mounts, *spec.extra_mounts)],
+            "Mounts": [mount_body(mount) for mount in (*spec.mounts, *spec.extra_mounts)],
             "Tmpfs": {tmpfs.target: _tmpfs(tmpfs) for tmpfs in spec.tmpfs},
             "LogConfig": {
                 "Type": "json-file",
@@ -74,16 +74,16 @@ def compile_body(image: str, source: Mount, user: str, label: tuple[str, str]) -
         "Cmd": ["-q", "--invalidation-mode", "unchecked-hash", source.target],
         "Labels": dict([label]),
         "HostConfig": {
-            **_hardening(),
+            **hardening(),
             "Memory": COMPILE_MEMORY_BYTES,
             "MemorySwap": COMPILE_MEMORY_BYTES,
             "PidsLimit": 64,
-            "Mounts": [_mount(source)],
+            "Mounts": [mount_body(source)],
         },
     }
 
 
-def _hardening() -> Body:
+def hardening() -> Body:
     """What every container of ours has in common. Seccomp stays at the engine's default."""
     return {
         "NetworkMode": "none",
@@ -115,7 +115,7 @@ def _limits(limits: Limits, engine_cpus: int) -> Body:
     }
 
 
-def _mount(mount: Mount) -> Body:
+def mount_body(mount: Mount) -> Body:
     """A bind that fails when its source is missing, instead of making an empty folder there."""
     return {
         "Type": "bind",

@@ -21,6 +21,8 @@ from urllib3.exceptions import HTTPError
 from contract.clock import utc_now
 from nanoclaw.containers.docker_body import compile_body, container_body, found_in, run_state
 from nanoclaw.containers.engine_ping import has_name, ping, version_pair
+from nanoclaw.containers.relay_body import RELAY_LABEL
+from nanoclaw.containers.relays import Doorway, Relays
 from nanoclaw.containers.runtime import (
     Died,
     EngineDown,
@@ -58,13 +60,16 @@ class BuildOrder:
 class DockerRuntime:
     """One engine, one installation."""
 
-    def __init__(self, address: str, api_version: str, slug: str) -> None:
+    def __init__(
+        self, address: str, api_version: str, slug: str, doorway: Doorway | None = None
+    ) -> None:
         self._address = address
         newest = DEFAULT_DOCKER_API_VERSION
         self._version = min(api_version, newest, key=version_pair)
         self._label = (INSTALL_LABEL, slug)
         self._threads = threading.local()
         self._cpus: int | None = None
+        self._relays = None if doorway is None else Relays(self._api, doorway)
 
     @classmethod
     def connect(cls, address: str, slug: str) -> "DockerRuntime":
@@ -76,8 +81,15 @@ class DockerRuntime:
     def start(self, spec: ContainerSpec) -> str:
         with _translated():
             body = container_body(spec, self._engine_cpus())
+            relays = self._relays
+            if relays is None or not relays.needed_for(spec):
+                relays = None
+            else:
+                body = relays.agent_body(body, spec)
             container_id = self._create(body, spec.name)
             try:
+                if relays is not None:
+                    relays.start(spec)
                 self._api().start(container_id)
             except (APIError, RequestException):
                 self._discard(container_id)
@@ -118,6 +130,8 @@ class DockerRuntime:
     def list_containers(self) -> list[Found]:
         with _translated():
             entries = self._api().containers(all=True, filters={"label": ["=".join(self._label)]})
+            if self._relays is not None:
+                entries = self._relays.sort_out(entries)
         return [found_in(entry) for entry in entries]
 
     def read_exit(self, container_id: str) -> ExitReport:
@@ -140,7 +154,12 @@ class DockerRuntime:
 
     def remove(self, container_id: str) -> None:
         with _translated(missing_is_fine=True):
-            self._api().remove_container(container_id, force=True, v=True)
+            agent = self._relays.name_of(container_id) if self._relays is not None else None
+            try:
+                self._api().remove_container(container_id, force=True, v=True)
+            finally:
+                if agent is not None and self._relays is not None:
+                    self._relays.end(agent)
 
     def events(self) -> Iterator[RuntimeEvent]:
         filters = {"type": ["container"], "event": ["die"], "label": ["=".join(self._label)]}
@@ -151,7 +170,11 @@ class DockerRuntime:
             stream = self._new_api(seconds=None).events(since=since, filters=filters, decode=True)
             yield Listening()
             for event in stream:
-                yield Died(str(event.get("id", "")))
+                agent = event.get("Actor", {}).get("Attributes", {}).get(RELAY_LABEL)
+                if agent is None:
+                    yield Died(str(event.get("id", "")))
+                elif self._relays is not None:
+                    self._relays.on_died(str(event.get("id", "")), agent)
 
     def close(self) -> None:
         """Connections end with their threads; an agent outlives its host on purpose."""

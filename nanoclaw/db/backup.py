@@ -66,6 +66,16 @@ def session_places(conn: sqlite3.Connection) -> list[SessionPlace]:
     return [SessionPlace(row[0], row[1], row[2], bool(row[3])) for row in rows]
 
 
+def converted_sessions(path: Path) -> frozenset[tuple[str, str]]:
+    """Agent group and id of those whose folder is of our form: only the host writes its ``in``."""
+    with closing(open_read_only(path)) as conn:
+        columns = {row[0] for row in conn.execute("SELECT name FROM pragma_table_info('sessions')")}
+        if "converted" not in columns:
+            return frozenset()
+        rows = conn.execute("SELECT agent_group_id, id FROM sessions WHERE converted = 1")
+        return frozenset((row[0], row[1]) for row in rows)
+
+
 def settle(conn: sqlite3.Connection, now: datetime) -> Settled:
     """In one transaction; doing it twice changes nothing more but the tokens."""
     text = to_text(now)

@@ -108,10 +108,11 @@ def tell_once(
         ),
     )
     if told:
-        # Earlier periods are of no use any more, so that the table never grows.
+        # Earlier periods are of no use any more, so that the table never grows. Later ones are: a
+        # request that began before midnight may be settled after it.
         conn.execute(
             "DELETE FROM budget_told WHERE scope = ? AND subject = ? AND period = ? AND unit = ?"
-            " AND period_key <> ?",
+            " AND period_key < ?",
             (budget.scope, budget.subject, budget.period, budget.unit, period_key),
         )
     return bool(told)

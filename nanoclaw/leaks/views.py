@@ -7,8 +7,11 @@ well, because what looks like an escape may be a part of a secret.
 import re
 
 ROUNDS = 3
-_BACKSLASH = re.compile(r"\\+(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|([0-7]{3}))")
-_LINES = re.compile(r"\\+[nrtbf]")
+_BACKSLASH = re.compile(r"(?<!\\)\\+(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2})|([0-7]{3}))")
+_LINES = re.compile(r"(?<!\\)\\+[nrtbf]")
+"""Both begin at the first backslash of a row and nowhere within: a long row is read once."""
+_LEADING_ZEROS = re.compile(r"&#0+(?=[0-9])")
+_NO_CHARACTER = re.compile(r"&#[0-9]{8,};?")
 _PERCENT = re.compile(r"%(?:u([0-9a-fA-F]{4})|([0-9a-fA-F]{2}))")
 MAX_CODE = 0x10FFFF
 
@@ -39,6 +42,8 @@ def _undo(text: str) -> str:
     if "&" in text:
         import html  # brings the table of all names along
 
+        # Numbers of thousands of digits are an error there, and no character anywhere.
+        text = _NO_CHARACTER.sub("", _LEADING_ZEROS.sub("&#", text))
         text = html.unescape(text)
     return text
 

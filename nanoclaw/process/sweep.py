@@ -13,11 +13,13 @@ from nanoclaw.db.connection import open_central
 from nanoclaw.events import Hello
 from nanoclaw.link import FrameServer
 from nanoclaw.preflight import TryLaterError
+from nanoclaw.process.backup import run as back_up
 from nanoclaw.process.builder import run as build
 from nanoclaw.process.builder import run_group
 from nanoclaw.reactor import Reactor
 from nanoclaw.sessions.quarantine import WorkMarker
 from nanoclaw.supervise.child import ChildContext
+from nanoclaw.sweep.backups import Backups
 from nanoclaw.sweep.closing import Closing
 from nanoclaw.sweep.engine import Engine
 from nanoclaw.sweep.loop import SweepLoop, SweepParts
@@ -60,6 +62,8 @@ def run(context: ChildContext) -> None:
     loop.start()
     Closing(reactor, conn, paths, offload).start()
     Retention(reactor, conn, paths.audit).start()
+    backups = Backups(reactor, conn, config, back_up, context.note)
+    backups.start()
     context.ready()
     try:
         reactor.run()
@@ -69,6 +73,7 @@ def run(context: ChildContext) -> None:
     server.close()
     bell.close()
     loop.close()
+    backups.close()
     conn.close()
 
 

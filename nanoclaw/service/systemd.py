@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nanoclaw.service.kinds import Kind, ManagerState, ServiceError
-from nanoclaw.service.shell import Outcome, Shell
+from nanoclaw.service.shell import TIMED_OUT, Outcome, Shell
 from nanoclaw.service.spec import ServiceSpec, unit_text
 
 SYSTEM_FOLDER = Path("/etc/systemd/system")
@@ -52,8 +52,7 @@ class Systemd:
         notes = [] if self.system else self._enable_linger()
         self._must("daemon-reload")
         self._must("enable", self.name)
-        self._ctl("reset-failed", self.name)  # an earlier loop must not count against this start
-        self._must("restart", self.name, "--no-block")
+        self._begin("restart")
         return notes
 
     def unload(self) -> list[str]:
@@ -67,15 +66,13 @@ class Systemd:
         self._ctl("daemon-reload")
 
     def start(self) -> None:
-        self._ctl("reset-failed", self.name)
-        self._must("start", self.name, "--no-block")
+        self._begin("start")
 
     def stop(self) -> None:
         self._must("stop", self.name, seconds=WAIT_SECONDS)
 
     def restart(self) -> None:
-        self._ctl("reset-failed", self.name)
-        self._must("restart", self.name, "--no-block")
+        self._begin("restart")
 
     def state(self) -> ManagerState:
         shown = self._ctl("show", "--property=" + PROPERTIES, self.name)
@@ -111,6 +108,13 @@ class Systemd:
             "the service ends with your last login and does not start at boot, because linger is "
             "off; turn it on with: sudo loginctl enable-linger $USER"
         ]
+
+    def _begin(self, verb: str) -> None:
+        """Returns when the host is ready, has failed, or takes long; ``actions`` sees which."""
+        self._ctl("reset-failed", self.name)  # an earlier loop must not count against this start
+        done = self._ctl(verb, self.name, seconds=WAIT_SECONDS)
+        if not (done.ok or done.code == TIMED_OUT or "Job for" in done.err):
+            raise ServiceError(f"`{' '.join(self._words(verb, self.name))}` failed: {done.reason}")
 
     def _words(self, *words: str) -> list[str]:
         return ["systemctl", *(() if self.system else ("--user",)), *words]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nanoclaw.paths import HostPaths
+from nanoclaw.service.files import read_bytes
 from nanoclaw.service.kinds import Kind, ManagerState, ServiceError
 from nanoclaw.service.shell import Shell
 from nanoclaw.service.spec import STOP_SECONDS, ServiceSpec, wrapper_text
@@ -20,8 +21,8 @@ from nanoclaw.supervise.instance import running_host_pid
 SCRIPT, PID_FILE = "start-nanoclaw.sh", "nanoclaw.pid"
 POLL_SECONDS = 0.1
 AT_BOOT = (
-    "nothing starts the host at boot or after a crash here; run start-nanoclaw.sh from your shell's "
-    "profile or from cron's @reboot"
+    "nothing starts the host at boot or after a crash here; run start-nanoclaw.sh from your "
+    "shell's profile or from cron's @reboot"
 )
 WSL_ADVICE = (
     "WSL can run systemd: put `[boot]` and `systemd=true` into /etc/wsl.conf, run "
@@ -70,6 +71,7 @@ class Wrapper:
 
     def stop(self) -> None:
         stop_host(HostPaths(self.spec.home), STOP_SECONDS)
+        self.forget()
 
     def restart(self) -> None:
         self.stop()
@@ -78,10 +80,24 @@ class Wrapper:
     def state(self) -> ManagerState:
         pid = self._pid()
         text = "started by the script" if pid is not None else "not running"
-        return ManagerState(self.file.exists(), active=pid is not None, text=text, pid=pid)
+        died = pid is None and self._has_died()
+        return ManagerState(self.file.exists(), pid is not None, failed=died, text=text, pid=pid)
 
     def linger(self) -> bool | None:
         return None
+
+    def _has_died(self) -> bool:
+        """Whether the process that the script started last has gone by itself."""
+        number = (read_bytes(self.spec.home / PID_FILE) or b"").strip()
+        if not number.isdigit():
+            return False
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
 
     def _pid(self) -> int | None:
         return running_host_pid(HostPaths(self.spec.home))
@@ -92,16 +108,12 @@ def stop_host(paths: HostPaths, seconds: float) -> bool:
     pid = running_host_pid(paths)
     if not pid:
         return False
-    _signal(pid, signal.SIGTERM)
-    deadline = time.monotonic() + seconds
-    while running_host_pid(paths) == pid:
-        if time.monotonic() > deadline:
-            _signal(pid, signal.SIGKILL)
-            deadline += seconds
-        time.sleep(POLL_SECONDS)
-    return True
-
-
-def _signal(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if running_host_pid(paths) != pid:
+                return True
+            time.sleep(POLL_SECONDS)
+    raise ServiceError(f"process {pid} of {paths.home} does not end; look with `ps -p {pid}`")

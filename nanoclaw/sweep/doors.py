@@ -75,6 +75,11 @@ class DoorKeeper(QuietHandler):
         """A row was closed elsewhere, in a transaction with other things."""
         self._nudge()
 
+    def remind(self) -> None:
+        """With a start the way to the vault may have become known, and with it what listens."""
+        if self._vault is not None:
+            self._nudge()
+
     def close(self) -> None:
         if self._vault is not None:
             self._vault.close()

@@ -194,8 +194,11 @@ class Engine:
 
             return ProcessRuntime()
         from nanoclaw.containers.docker_runtime import DockerRuntime
+        from nanoclaw.containers.relays import Doorway
 
-        return DockerRuntime(self._config.docker_host, self._api_version, self._config.paths.slug)
+        config = self._config
+        doorway = Doorway(config.paths, config.network)
+        return DockerRuntime(config.docker_host, self._api_version, config.paths.slug, doorway)
 
     def _on_runtime(self, runtime: containers.Runtime) -> None:
         self._feed += 1

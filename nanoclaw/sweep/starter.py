@@ -275,6 +275,7 @@ class Starter:
         start = ContainerStart(container_id, agent.started_at, agent.runtime_version)
         sessions.set_running(self._parts.conn, agent.session_id, start)
         reached("sweep.marked_running")
+        self._parts.doors.remind()
         ring(self._paths, DELIVERY)
         log.info(
             "agent started",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from contract.clock import to_text
 from nanoclaw.config import HostConfig
+from nanoclaw.containers.network import door_text, read_network
 from nanoclaw.paths import HostPaths
 from nanoclaw.sweep.agents import AgentTable, Stage
 from nanoclaw.sweep.engine import Engine
@@ -36,6 +37,7 @@ class SweepStatus:
     waiting: int
     max_running: int
     build: str = ""
+    door: str = ""
     build_failures: int = 0
     build_error: str = ""
     build_next_attempt: str = ""
@@ -60,6 +62,7 @@ def read_status(
         waiting=waiting,
         max_running=config.max_running,
         build=builds.progress,
+        door=door_text(read_network(config.paths)) if engine.is_docker else "",
         build_failures=builds.failures,
         build_error=builds.error,
         build_next_attempt=to_text(builds.next_at) if builds.next_at else "",

@@ -127,9 +127,12 @@ def _onward(headers: Headers) -> Iterable[tuple[str, str]]:
 
 def back_headers(headers: Headers) -> Headers:
     """What an answer's reader gets to see of its headers."""
+    # Beside a transfer coding a length counts for nothing (RFC 9112 6.3), and may be wrong.
+    coded = any(name == "transfer-encoding" for name, _ in headers)
     return tuple(
         (name, value)
         for name, value in headers
+        if not (coded and name == "content-length")
         if name in PASSED_BACK or (name.startswith(PASSED_BACK_PREFIX) and name not in KEPT_BACK)
     )
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from contract.killpoint import reached
-from contract.layout import DOOR_SOCKET
+from contract.layout import DOOR_FILE, DOOR_SOCKET
 from nanoclaw.db.doors import Door
 from nanoclaw.errors import ConfigError
 from nanoclaw.paths import HostPaths, make_private_folder
@@ -25,6 +25,7 @@ from nanoclaw.vault import limits
 from nanoclaw.vault.books import Books, BooksClosedError
 from nanoclaw.vault.client import Client, ClientGoneError, RefusedError
 from nanoclaw.vault.dispatch import Dispatch
+from nanoclaw.vault.entrance import Entrance
 
 FOLDER_MODE = 0o711
 SOCKET_MODE = 0o666
@@ -83,6 +84,7 @@ class Doors:
         self._books = books
         self._dispatch = dispatch
         self._open: dict[str, OpenDoor] = {}
+        self._entrance = Entrance(paths, self._on_relayed)
         self._lock = asyncio.Lock()
         self._connections = 0
         self._stopping = False
@@ -99,12 +101,17 @@ class Doors:
             for name, open_door in list(self._open.items()):
                 if wanted.get(name) != open_door.door:
                     del self._open[name]
+                    self._entrance.withdraw(name)
                     await self._close(open_door)
             for name in listed - wanted.keys():
                 _remove(self._folder / name)
             for name, door in wanted.items():
                 if name not in self._open and not self._stopping and FOLDER_NAME.fullmatch(name):
                     await self._listen(door)
+            if not self._stopping:
+                await self._entrance.prepare()
+                for name, open_door in self._open.items():
+                    self._entrance.offer(name, open_door.folder)
 
     async def reconcile_for_ever(self) -> None:
         """What nudges do at once, done slowly too."""
@@ -118,6 +125,7 @@ class Doors:
     async def close(self) -> None:
         """Answers that are under way get a moment; folders stay, containers have them mounted."""
         self._stopping = True
+        await self._entrance.close()
         for open_door in self._open.values():
             open_door.shut()
             open_door.end_idle()
@@ -169,6 +177,14 @@ class Doors:
         open_door.clients[task] = client
         self._connections += 1
         task.add_done_callback(lambda done: self._on_end(open_door, done))
+
+    def _on_relayed(
+        self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if (open_door := self._open.get(name)) is None:
+            writer.transport.abort()
+        else:
+            self._on_connection(open_door, reader, writer)
 
     def _on_end(self, open_door: OpenDoor, task: asyncio.Task[None]) -> None:
         open_door.clients.pop(task, None)
@@ -226,7 +242,8 @@ def _listener(path: Path) -> socket.socket:
 
 
 def _remove(folder: Path) -> None:
-    """A folder of ours: the socket and nothing else is in it."""
+    """A folder of ours: the socket and a relay's file, and nothing else, are in it."""
     with suppress(OSError):
-        (folder / DOOR_SOCKET).unlink(missing_ok=True)
+        for name in (DOOR_SOCKET, DOOR_FILE, f".{DOOR_FILE}.new"):
+            (folder / name).unlink(missing_ok=True)
         folder.rmdir()

@@ -195,7 +195,7 @@ class Egress:
         """A parent is told the whole address. Raises RefusedError."""
         try:
             if self.parent is not None:
-                await self._reach.check(destination, local=judgement.local)
+                await self._reach.check(destination, local=judgement.local, asker=door.session_id)
                 found = await self.parent.open_plain(door.agent_group_id)
                 if found is not None:
                     return onward.through_proxy(found[1]), found[0]
@@ -207,12 +207,13 @@ class Egress:
         self, door: Door | None, destination: Destination, judgement: Judgement, *, tls: bool
     ) -> Streams:
         """Raises BlockedError. The destination is checked also where a parent connects to it."""
+        asker = door.session_id if door is not None else ""
         if self.parent is not None and door is not None:
-            await self._reach.check(destination, local=judgement.local)
+            await self._reach.check(destination, local=judgement.local, asker=asker)
             streams = await self.parent.open(door.agent_group_id, destination, tls=tls)
             if streams is not None:
                 return streams
-        return await self._reach.open(destination, local=judgement.local, tls=tls)
+        return await self._reach.open(destination, local=judgement.local, tls=tls, asker=asker)
 
     @asynccontextmanager
     async def _place(self, door: Door) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ at what they may cost, not at their length.
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from nanoclaw.model_settings import Price
@@ -21,6 +22,8 @@ FIXED_TOKENS = 1000
 """What the API adds of its own, above all for tools."""
 MAX_TOKENS_UNSAID = 32_000
 MAX_TOKENS = 10_000_000
+MAX_SIGNS = 2_000_000
+"""Brackets and commas in a body: each may become an object of 64 bytes while it is read."""
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@\[\]-]{0,127}")
 
 Pairs = list[tuple[str, object]]
@@ -51,10 +54,12 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """What is kept of an object that names a model."""
+class _Part:
+    """What is kept of an object: the model that it names, and the media within it."""
 
-    model: str
+    model: str | None = None
+    media_bytes: int = 0
+    media_tokens: int = 0
 
 
 class _Reader:
@@ -62,34 +67,27 @@ class _Reader:
 
     def __init__(self) -> None:
         self.top: Pairs = []
-        self.media_bytes = 0
-        self.media_tokens = 0
         self.writes_cache = False
         self.writes_hour = False
 
     def on_object(self, pairs: Pairs) -> object:
         self.top = pairs  # the outermost object is the last one
         values = dict(pairs)
-        data = values.get("data")
-        if values.get("type") == "base64" and isinstance(data, str):
-            self._count_media(data, str(values.get("media_type")))
         if "cache_control" in values:
             self.writes_cache = True
         if values.get("ttl") == "1h":
             self.writes_hour = True
         model = values.get("model")
-        return _Named(model) if isinstance(model, str) else None
-
-    def _count_media(self, data: str, media_type: str) -> None:
-        self.media_bytes += len(data)
-        if media_type.startswith("image/"):
-            self.media_tokens += IMAGE_TOKENS
-        else:
-            self.media_tokens += len(data) // DOCUMENT_BYTES_PER_TOKEN
+        media_bytes, media_tokens = _media_of(values)
+        if isinstance(model, str):
+            return _Part(model, media_bytes, media_tokens)
+        return _Part(None, media_bytes, media_tokens) if media_bytes else None
 
 
 def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
     """Raises UnreadableRequestError. Takes a quarter of a second for the largest body."""
+    if sum(body.count(sign) for sign in (b"[", b"{", b",")) > MAX_SIGNS:
+        raise UnreadableRequestError("the body has too many parts")
     reader = _Reader()
     try:
         json.loads(body, object_pairs_hook=reader.on_object)
@@ -103,8 +101,9 @@ def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
     model = top.get("model")
     if not isinstance(model, str) or not _MODEL.fullmatch(model):
         raise UnreadableRequestError("the body names no model")
-    text_bytes = max(0, len(body) - reader.media_bytes)
-    input_tokens = -(-text_bytes // BYTES_PER_TOKEN) + reader.media_tokens + FIXED_TOKENS
+    media_bytes, media_tokens = _sum(_parts(top.get("messages")))
+    text_bytes = max(0, len(body) - media_bytes)
+    input_tokens = -(-text_bytes // BYTES_PER_TOKEN) + media_tokens + FIXED_TOKENS
     output_tokens = _max_tokens(top.get("max_tokens"))
     others = _others(top)
     microusd = max(
@@ -113,6 +112,36 @@ def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
     )
     acts = bool(top.get("mcp_servers"))
     return Estimate(model, input_tokens, output_tokens, microusd, others, acts)
+
+
+def _media_of(values: dict[str, object]) -> tuple[int, int]:
+    """Bytes and tokens of what is in an object and not priced by its length."""
+    kind = values.get("type")
+    if isinstance(kind, str) and kind.endswith("tool_use"):
+        return 0, 0  # its input is text for the model, whatever it looks like
+    media_bytes, media_tokens = _sum(part for item in values.values() for part in _parts(item))
+    data = values.get("data")
+    if kind == "base64" and isinstance(data, str):
+        is_image = str(values.get("media_type")).startswith("image/")
+        media_bytes += len(data)
+        media_tokens += IMAGE_TOKENS if is_image else len(data) // DOCUMENT_BYTES_PER_TOKEN
+    return media_bytes, media_tokens
+
+
+def _parts(value: object) -> Iterator[_Part]:
+    if isinstance(value, _Part):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _parts(item)
+
+
+def _sum(parts: Iterable[_Part]) -> tuple[int, int]:
+    media_bytes = media_tokens = 0
+    for part in parts:
+        media_bytes += part.media_bytes
+        media_tokens += part.media_tokens
+    return media_bytes, media_tokens
 
 
 def _price_in_full(price: Price, reader: _Reader, input_tokens: int, output_tokens: int) -> int:
@@ -130,11 +159,16 @@ def _others(top: dict[str, object]) -> tuple[str, ...]:
     for key, value in top.items():
         parts = value if isinstance(value, list) else [value]
         if key != "messages":
-            found += [part.model for part in parts if isinstance(part, _Named)]
+            found += [
+                part.model for part in parts if isinstance(part, _Part) and part.model is not None
+            ]
     return tuple(found)
 
 
 def _max_tokens(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    if value is None:
         return MAX_TOKENS_UNSAID
+    if isinstance(value, bool) or not isinstance(value, int):
+        # Others may read 1e6 or "1000000" as a number: what is reserved has to be what is asked.
+        raise UnreadableRequestError("max_tokens is no whole number")
     return min(max(value, 0), MAX_TOKENS)

@@ -83,7 +83,7 @@ class Exchange:
         self.gateway: ModelGateway | None = None
         self._planner = Planner(config, books, self._endpoints)
         self._zone = ZoneInfo(config.timezone)
-        self._held = Allowance(limits.MAX_HELD_BYTES)
+        self._held = Allowance(limits.MAX_HELD_BYTES, limits.MAX_HELD_BYTES_PER_GROUP)
         self._settling: set[asyncio.Task[None]] = set()
 
     async def answer(self, keyhole: Keyhole, incoming: Incoming, client: Client) -> bool:
@@ -108,6 +108,7 @@ class Exchange:
 
     async def close(self) -> None:
         """After the last request: what is still to be written is written."""
+        await self._keys.close()
         self._endpoints.close()
         if self._settling:
             await asyncio.wait(self._settling)
@@ -119,9 +120,9 @@ class Exchange:
         return decide_passage(incoming.method, incoming.target, incoming.headers)
 
     async def _carry(self, work: Work, client: Client) -> bool:
-        size = work.passage.body_bytes
+        size, owner = work.passage.body_bytes, work.door.agent_group_id
         try:
-            async with self._held.hold(size, limits.HELD_WAIT_SECONDS):
+            async with self._held.hold(owner, size, limits.HELD_WAIT_SECONDS):
                 body = await client.body(size)
                 await self.guard.check(work.door, "a request to the model", body)
                 plan = await self._planner.plan(work.door, work.passage.route, work.headers, body)
@@ -262,6 +263,9 @@ class Exchange:
             except UpstreamError as error:
                 await self._note(work, attempt, None, str(error))
                 raise RefusedError(refusal_of(error)) from error
+            except BaseException:
+                self._endpoints.left(attempt.endpoint)
+                raise
             await self._note(work, attempt, head)
         attempt.status = work.told = head.status
         kind = dict(head.headers).get("content-type", "")

@@ -13,6 +13,8 @@ _SERVER_NAME = 0
 _HOST_NAME = 0
 _RECORD_HEAD = 5
 _MAX_RECORD = 16 * 1024
+_MAX_RECORDS = 256
+"""That one greeting may be cut into; it is read anew whenever more of it has come."""
 _MESSAGE_HEAD = 4
 _VERSION_AND_RANDOM = 34
 
@@ -74,13 +76,16 @@ def _handshake(data: bytes) -> bytes | None:
     """The body of the first handshake message, put together from its records; None when it is not
     all there."""
     message = b""
-    at = 0
+    at = records = 0
     while len(data) - at >= _RECORD_HEAD:
         kind, major, length = data[at], data[at + 1], int.from_bytes(data[at + 3 : at + 5], "big")
         if kind != HANDSHAKE or major != 3 or not 0 < length <= _MAX_RECORD:
             raise _NotTlsError
         message += data[at + _RECORD_HEAD : at + _RECORD_HEAD + length]
         at += _RECORD_HEAD + length
+        records += 1
+        if records > _MAX_RECORDS:
+            raise _NotTlsError
         if message[0] != _CLIENT_HELLO if message else False:
             raise _NotTlsError
         if len(message) >= _MESSAGE_HEAD:

@@ -12,7 +12,7 @@ from nanoclaw.vault.client import Incoming
 from nanoclaw.vault.decide import Headers
 from nanoclaw.vault.denial import Denial, bad_target, not_permitted
 from nanoclaw.vault.egress_types import Destination
-from nanoclaw.vault.intercept_upstream import end_to_end
+from nanoclaw.vault.intercept_upstream import end_to_end, override_in
 from nanoclaw.vault.limits import INTERCEPT_BODY_BYTES
 
 HTTPS = 443
@@ -53,6 +53,8 @@ def decide_inner(incoming: Incoming, destination: Destination) -> Inner | Refusa
             "WebSockets and other upgrades are not passed through a connection that the host looks "
             "into; use the service's plain HTTP interface"
         )
+    if (other := override_in(incoming.headers)) is not None:
+        return bad_target(other)
     framing = _framing(incoming.headers)
     if isinstance(framing, Refusal):
         return framing

@@ -20,6 +20,21 @@ END_TO_END_ONLY = frozenset({
 """Of one connection only, in either direction; ``alt-svc`` would lead past this door."""
 
 
+OVERRIDES = frozenset({
+    "x-http-method", "x-http-method-override", "x-method-override", "x-original-url",
+    "x-rewrite-url",
+})  # fmt: skip
+"""With them a server takes another method or path than the one that was judged."""
+
+
+def override_in(headers: Headers) -> str | None:
+    """A sentence for who sends one of these, or None."""
+    found = next((name for name, _ in headers if name.replace("_", "-") in OVERRIDES), None)
+    if found is None:
+        return None
+    return f"the header {found} names another method or address; write it as the request's own"
+
+
 def end_to_end(headers: Headers) -> Headers:
     """Without what concerns one connection only, and what ``connection`` calls so itself."""
     named = {
@@ -28,6 +43,8 @@ def end_to_end(headers: Headers) -> Headers:
         if name == "connection"
         for word in value.split(",")
     } - {"content-length", "host", "authorization"}
+    if any(name == "transfer-encoding" for name, _ in headers):
+        named.add("content-length")  # counts for nothing then (RFC 9112 6.3), and may be wrong
     return tuple(item for item in headers if item[0] not in END_TO_END_ONLY | named)
 
 

@@ -23,6 +23,8 @@ MAX_BODY_BYTES = 40 * 1024 * 1024
 """The API itself takes 32 MB."""
 MAX_HELD_BYTES = 160 * 1024 * 1024
 """Request bodies in memory at one time, over all doors; further ones wait unread."""
+MAX_HELD_BYTES_PER_GROUP = 40 * 1024 * 1024
+"""Of these, for all sessions of one agent: one that is slow on purpose holds up itself alone."""
 CHUNK_BYTES = 64 * 1024
 
 HELD_WAIT_SECONDS = 60.0

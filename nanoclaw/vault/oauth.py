@@ -59,6 +59,12 @@ class OAuthKeys:
         self._store = store
         self._locks: dict[str, asyncio.Lock] = {}
         self._not_before: dict[str, datetime] = {}
+        self._under_way: dict[str, asyncio.Task[Tokens]] = {}
+
+    async def close(self) -> None:
+        """A renewal that has begun is stored: its refresh token may be worth nothing any more."""
+        if self._under_way:
+            await asyncio.wait(self._under_way.values(), timeout=RENEWAL_SECONDS)
 
     def is_one(self, name: str) -> bool:
         return self._store.kind_of(name) is Kind.OAUTH
@@ -67,15 +73,16 @@ class OAuthKeys:
         """The access token, renewed if it ends soon."""
         async with self._locks.setdefault(name, asyncio.Lock()):
             try:
-                tokens = parse_tokens(self._store.get(name) or "")
+                text = self._store.get(name) or ""
+                tokens = parse_tokens(text)
             except (SecretError, ValueError) as error:
                 return Missing(f"the secret {name} cannot be used: {error}; {_next_step(name)}")
             left = tokens.expires_at - utc_now().timestamp()
             if left > EARLY_SECONDS:
                 return _header(tokens)
             try:
-                return _header(await self._renewed(name, tokens))
-            except (RenewalError, SecretError) as error:
+                return _header(await self._renewed(name, tokens, text))
+            except (RenewalError, SecretError, ValueError) as error:
                 log.warning("token not renewed", extra={"reason": f"{name}: {error}"})
                 if left > 0:
                     return _header(tokens)
@@ -84,13 +91,30 @@ class OAuthKeys:
                     + _next_step(name)
                 )
 
-    async def _renewed(self, name: str, tokens: Tokens) -> Tokens:
+    async def _renewed(self, name: str, tokens: Tokens, text: str) -> Tokens:
+        """By a task of its own: whoever asked may go away before the new tokens are stored."""
+        task = self._under_way.get(name)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._renew(name, tokens, text))
+            self._under_way[name] = task
+            task.add_done_callback(lambda done: self._on_end(name, done))
+        return await asyncio.shield(task)
+
+    def _on_end(self, name: str, done: asyncio.Task[Tokens]) -> None:
+        del self._under_way[name]
+        if not done.cancelled():
+            done.exception()  # whoever waited has heard of it
+
+    async def _renew(self, name: str, tokens: Tokens, text: str) -> Tokens:
         now = utc_now()
         before = self._not_before.get(name)
         if before is not None and (now - before).total_seconds() < AGAIN_SECONDS:
             raise RenewalError("the last try failed a moment ago")
         self._not_before[name] = now
         renewed = read_answer(await _ask(tokens), tokens, now.timestamp())
+        meanwhile = self._store.get(name) or ""
+        if meanwhile != text:
+            return parse_tokens(meanwhile)  # somebody has signed in anew; that is what counts
         self._store.put(name, tokens_text(renewed), None, now)
         reached("vault.token_stored")
         del self._not_before[name]
@@ -106,14 +130,9 @@ def parse_tokens(text: str) -> Tokens:
     texts = {}
     for key in ("access_token", "refresh_token", "token_url", "client_id"):
         found = value.pop(key, None)
-        if (
-            not isinstance(found, str)
-            or not found.isascii()
-            or not found.isprintable()
-            or not found
-        ):
+        if not _is_token(found):
             raise ValueError(f"its {key} is missing")
-        texts[key] = found
+        texts[key] = str(found)
     expires, secret = value.pop("expires_at", None), value.pop("client_secret", None)
     if not isinstance(expires, int | float) or isinstance(expires, bool):
         raise ValueError("its expires_at is no number of seconds")  # noqa: TRY004 a value of a file
@@ -147,19 +166,24 @@ def read_answer(body: bytes, tokens: Tokens, now: float) -> Tokens:
     """RFC 6749, section 5.1. Raises RenewalError."""
     try:
         value = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RenewalError("its answer is not JSON") from None
     access = value.get("access_token") if isinstance(value, dict) else None
-    if not isinstance(access, str) or not access.isascii() or not access.isprintable():
+    if not _is_token(access):
         raise RenewalError("its answer holds no access token")
     refresh, seconds = value.get("refresh_token"), value.get("expires_in")
     lasts = seconds if isinstance(seconds, int) and 0 < seconds < 10**9 else USUAL_SECONDS
     return replace(
         tokens,
-        access=access,
-        refresh=refresh if isinstance(refresh, str) and refresh else tokens.refresh,
+        access=str(access),
+        refresh=str(refresh) if _is_token(refresh) else tokens.refresh,
         expires_at=now + lasts,
     )
+
+
+def _is_token(value: object) -> bool:
+    """One that can be read again from the secret that it is kept in."""
+    return isinstance(value, str) and value != "" and value.isascii() and value.isprintable()
 
 
 async def _ask(tokens: Tokens) -> bytes:

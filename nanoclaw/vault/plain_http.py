@@ -16,6 +16,7 @@ from nanoclaw.vault.client import Client, ClientGoneError, Incoming, RefusedErro
 from nanoclaw.vault.client import while_there as unless_gone
 from nanoclaw.vault.decide import Headers
 from nanoclaw.vault.egress_types import Destination
+from nanoclaw.vault.intercept_upstream import override_in
 from nanoclaw.vault.leak_guard import BodyWindow
 
 HOP_BY_HOP = frozenset({
@@ -56,6 +57,8 @@ def onward(incoming: Incoming, destination: Destination, target: str) -> Onward:
         raise RefusedError(denial.bad_target(f"{incoming.method[:32]} is not sent on"))
     if any(name == "upgrade" for name, _ in incoming.headers):
         raise RefusedError(denial.bad_target("a change of protocol (upgrade) is not possible here"))
+    if (other := override_in(incoming.headers)) is not None:
+        raise RefusedError(denial.bad_target(other))
     length = _length(incoming.headers)
     headers = tuple(
         (name, value) for name, value in _end_to_end(incoming.headers) if name not in _OURS
@@ -221,6 +224,8 @@ def _end_to_end(headers: Headers) -> list[tuple[str, str]]:
     }
     # A request could otherwise have its own length or host taken out from under it.
     named -= {"content-length", "host"}
+    if any(name == "transfer-encoding" for name, _ in headers):
+        named.add("content-length")  # counts for nothing then (RFC 9112 6.3), and may be wrong
     return [
         (name, value) for name, value in headers if name not in HOP_BY_HOP and name not in named
     ]

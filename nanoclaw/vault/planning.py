@@ -143,6 +143,9 @@ class Keys:
         }
         self._oauth = OAuthKeys(store)
 
+    async def close(self) -> None:
+        await self._oauth.close()
+
     async def find(self, endpoint: Endpoint, name: str | None) -> Credential | Missing:
         plain = self._plain[endpoint.key_header]
         if name is None:

@@ -5,7 +5,9 @@ host (its public address, say) is given up before a byte is sent, unless an owne
 """
 
 import asyncio
+import ipaddress
 import ssl
+from weakref import WeakValueDictionary
 
 from nanoclaw.vault import limits
 from nanoclaw.vault.client import Streams
@@ -19,15 +21,13 @@ class Reach:
     def __init__(self, look_up: LookUp = look_up) -> None:
         self._look_up = look_up
         self._context: ssl.SSLContext | None = None
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def open(self, destination: Destination, *, local: bool, tls: bool) -> Streams:
-        """Raises BlockedError."""
-        try:
-            addresses = await resolve(
-                destination.host, destination.port, local=local, asking=self._look_up
-            )
-        except UnresolvedError as error:
-            raise BlockedError(error.text, error.status) from error
+    async def open(
+        self, destination: Destination, *, local: bool, tls: bool, asker: str = ""
+    ) -> Streams:
+        """``asker``: a session; its names never take all of the resolver. Raises BlockedError."""
+        addresses = await self._resolved(destination, local=local, asker=asker)
         failure: OSError = OSError("no address")
         try:
             async with asyncio.timeout(limits.CONNECT_SECONDS):
@@ -45,10 +45,18 @@ class Reach:
         status = 504 if isinstance(failure, TimeoutError) else 502
         raise BlockedError(f"{destination.authority} cannot be reached: {words}", status)
 
-    async def check(self, destination: Destination, *, local: bool) -> None:
+    async def check(self, destination: Destination, *, local: bool, asker: str = "") -> None:
         """For who is connected by somebody else. Raises BlockedError."""
+        await self._resolved(destination, local=local, asker=asker)
+
+    async def _resolved(
+        self, destination: Destination, *, local: bool, asker: str
+    ) -> list[Address]:
+        few = asyncio.Semaphore(limits.MAX_RESOLVING_PER_DOOR)
+        turns = self._turns.setdefault(asker, few)
+        host, port = destination.host, destination.port
         try:
-            await resolve(destination.host, destination.port, local=local)
+            return await resolve(host, port, local=local, asking=self._look_up, turns=turns)
         except UnresolvedError as error:
             raise BlockedError(error.text, error.status) from error
 
@@ -61,7 +69,7 @@ class Reach:
             )
             try:
                 here = writer.get_extra_info("sockname")
-                if here is not None and here[0] == str(address) and not local:
+                if here is not None and is_same(here[0], address) and not local:
                     text = f"{destination.host} is this host itself; only a local rule reaches it"
                     raise BlockedError(text, 403)
                 if tls:
@@ -78,3 +86,8 @@ class Reach:
             self._context = ssl.create_default_context()
             self._context.set_alpn_protocols(["http/1.1"])
         return self._context
+
+
+def is_same(own: str, address: Address) -> bool:
+    """``own`` as the system writes it, which has more than one way of writing an address."""
+    return ipaddress.ip_address(own.partition("%")[0]) == address

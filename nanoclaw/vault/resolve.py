@@ -110,13 +110,22 @@ def look_up(host: str, port: int) -> list[Address]:
 
 
 async def resolve(
-    host: str, port: int, *, local: bool = False, asking: LookUp = look_up
+    host: str,
+    port: int,
+    *,
+    local: bool = False,
+    asking: LookUp = look_up,
+    turns: asyncio.Semaphore | None = None,
 ) -> list[Address]:
-    """Addresses that may be connected to, in the resolver's order. Raises UnresolvedError."""
+    """Addresses that may be connected to, in the resolver's order. ``turns``: so many questions
+    may whoever asks here have under way. Raises UnresolvedError."""
     if host in METADATA_NAMES:
         text = f"{host} hands out the secrets of machines; nothing here reaches it"
         raise UnresolvedError(text, 403)
-    addresses = _literal(host) or await _ask(host, port, asking)
+    addresses = _literal(host)
+    if not addresses:
+        turns = turns or asyncio.Semaphore(limits.MAX_RESOLVING_PER_DOOR)
+        addresses = await _ask(host, port, asking, turns)
     for address in addresses:
         if (refusal := decide_address(address, local=local)) is not None:
             raise UnresolvedError(_whose(host, refusal), 403)
@@ -166,12 +175,16 @@ def _literal(host: str) -> list[Address]:
         return []
 
 
-async def _ask(host: str, port: int, asking: LookUp) -> list[Address]:
-    """On threads of its own: a name server that is silent holds up nobody but its askers."""
-    work = asyncio.get_running_loop().run_in_executor(_pool, asking, host, port)
+async def _ask(host: str, port: int, asking: LookUp, turns: asyncio.Semaphore) -> list[Address]:
+    """On threads of its own: a name server that is silent holds up nobody but its askers. A turn
+    lasts as long as its thread does, whoever still waits for it."""
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limits.RESOLVE_SECONDS):
-            addresses = await work
+            await turns.acquire()
+            work = loop.run_in_executor(_pool, asking, host, port)
+            work.add_done_callback(lambda done: _end_turn(turns, done))
+            addresses = await asyncio.shield(work)
     except TimeoutError:
         raise UnresolvedError(f"the name {host} was not resolved in time", 504) from None
     except (OSError, UnicodeError) as error:
@@ -179,3 +192,9 @@ async def _ask(host: str, port: int, asking: LookUp) -> list[Address]:
     if not addresses:
         raise UnresolvedError(f"the name {host} has no address", 502)
     return addresses
+
+
+def _end_turn(turns: asyncio.Semaphore, done: "asyncio.Future[list[Address]]") -> None:
+    turns.release()
+    if not done.cancelled():
+        done.exception()  # whoever waited has heard of it, or waits no more

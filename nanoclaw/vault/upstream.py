@@ -181,7 +181,8 @@ class Upstream:
 
     def close(self) -> None:
         while self._kept:
-            self._kept.pop().writer.transport.abort()
+            link = self._kept.pop()  # held: a writer that nobody holds complains before it ends
+            link.writer.transport.abort()
 
     async def _connect(self) -> _Link:
         if self._connect_by is not None:
@@ -206,7 +207,11 @@ class Upstream:
         if self._tls and self._context is None:
             context = ssl.create_default_context()
             if self._ca is not None:
-                context.load_verify_locations(self._ca)
+                try:
+                    context.load_verify_locations(self._ca)
+                except OSError as error:  # also what is no certificate
+                    text = "the endpoint's file of certificates (ca) cannot be used"
+                    raise UnreachableError(text) from error
             self._context = context
         return self._context
 

@@ -9,6 +9,9 @@ from helpers.agent_scenarios import SCENARIOS, Scenario
 from helpers.messages_api.answers import answer, to, use
 from helpers.messages_api.server import KEY, MessagesApi
 
+CONTROL = "control-marker-5b2d"
+"""Put into one file, to see that the search finds what is there."""
+
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_scenario(scenario: Scenario, tmp_path: Path) -> None:
@@ -24,19 +27,20 @@ def inside(home: AgentHome, command: str) -> str:
 
 
 def test_the_key_is_nowhere_in_the_container(tmp_path: Path) -> None:
-    search = (
-        f"env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; "
-        f"grep -rIl {KEY} / --exclude-dir=proc --exclude-dir=sys 2>/dev/null; echo searched"
-    )
+    memory = "env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'"
+    files = f"grep -ral -e {KEY} -e {CONTROL} / --exclude-dir=proc --exclude-dir=sys 2>/dev/null"
     with MessagesApi() as api, AgentHome(tmp_path, api, "docker") as home:
         api.script(to(CHAT, "Hello."))
         home.start()
         home.ask("Hi")
 
-        found = inside(home, search)
+        (home.group_folder / "control.txt").write_text(CONTROL)
 
-        assert "searched" in found
-        assert KEY not in found
+        held, found = inside(home, memory), inside(home, files)
+
+        assert "ANTHROPIC_AUTH_TOKEN" in held or "runner" in held
+        assert KEY not in held
+        assert found.split() == ["/workspace/agent/control.txt"]
         assert api.requests[0].headers.get("x-api-key", "") + api.requests[0].headers.get(
             "authorization", ""
         ) in (KEY, f"Bearer {KEY}")

@@ -8,9 +8,9 @@ cut without a word.
 import base64
 import contextlib
 import json
+import select
 import socket
 import sys
-import time
 from pathlib import Path
 
 DOOR = "/session/door/vault.sock"
@@ -63,6 +63,11 @@ def ask(token: str = "", *headers: str) -> list[int]:
     """An honest request to the model, with the given token or the own one."""
     more = (f"content-length: {len(PROMPT)}", "connection: close", *headers)
     return _statuses(_say(_head("POST /v1/messages HTTP/1.1", *more, token=token) + PROMPT))
+
+
+def ask_with_header(line: str) -> list[int]:
+    """An honest request with one line more, given in hexadecimal: it may hold any byte."""
+    return ask("", bytes.fromhex(line).decode())
 
 
 def ask_at(path: str) -> str:
@@ -118,11 +123,10 @@ def slow_bodies(number: str, declared: str) -> None:
             held[-1].sendall(head + b"{")
     sys.stdout.write("held\n")
     sys.stdout.flush()
-    for _ in range(DRIPS):
+    while not select.select([sys.stdin], [], [], 1.0)[0]:
         for connection in held:
             with contextlib.suppress(OSError):
                 connection.sendall(b" ")
-        time.sleep(1)
 
 
 def endless_body() -> list[int]:

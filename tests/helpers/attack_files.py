@@ -18,7 +18,8 @@ DATABASE = OUT / "outbound.db"
 NOW = "2026-01-01T00:00:00.000Z"
 INSERT = (
     "INSERT INTO messages_out (id, seq, timestamp, kind, platform_id, channel_type, content)"
-    " VALUES (?, (SELECT coalesce(max(seq), 0) + 2 FROM messages_out), ?, 'chat', 'local', 'cli', ?)"
+    " VALUES (?, (SELECT coalesce(max(seq), 0) + 2 FROM messages_out),"
+    " ?, 'chat', 'local', 'cli', ?)"
 )
 
 

@@ -11,13 +11,13 @@ import json
 import os
 import platform
 import shutil
-import signal
 import socket
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 SECONDS = 5.0
@@ -70,7 +70,11 @@ def raw_sockets() -> Told:
         "icmp6": (socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6),
         "frames": (socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)),
     }
-    return {name: outcome(lambda kind=kind: socket.socket(*kind).close()) for name, kind in kinds.items()}  # type: ignore[misc]
+    return {name: outcome(partial(_open_socket, *kind)) for name, kind in kinds.items()}
+
+
+def _open_socket(family: int, kind: int, protocol: int) -> None:
+    socket.socket(family, kind, protocol).close()
 
 
 def virtual_machine_socket(port: str) -> str:
@@ -128,15 +132,19 @@ def abstract_socket(name: str) -> str:
 
 
 def more_network() -> Told:
-    """The programs that would make an interface or a route."""
+    """The programs that would make an interface or a route; nothing where the image has none."""
     program = shutil.which("ip")
     if program is None:
         return {}
-    words = {"interface": ["link", "add", "x0", "type", "dummy"], "route": ["route", "add", "default", "dev", "lo"]}  # fmt: skip
-    return {
-        name: "refused" if subprocess.run([program, *more], capture_output=True, check=False).returncode else "done"
+    words = {
+        "interface": ["link", "add", "x0", "type", "dummy"],
+        "route": ["route", "add", "default", "dev", "lo"],
+    }
+    codes = {
+        name: subprocess.run([program, *more], capture_output=True, check=False).returncode
         for name, more in words.items()
-    }  # fmt: skip
+    }
+    return {name: "refused" if code else "done" for name, code in codes.items()}
 
 
 # --- the wall -------------------------------------------------------------------------------------
@@ -144,13 +152,12 @@ def more_network() -> Told:
 
 def place() -> Told:
     """Who and where this is: the same for the agent's own shell and for ``docker exec``."""
-    status = dict(
-        line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line
-    )  # fmt: skip
-    wanted = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
-    found = {name: status[name].strip() for name in wanted}
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    wanted = ("Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+    found = {name: status[name].strip() for name in (*wanted, "NoNewPrivs", "Seccomp")}
     for name in ("user", "mnt", "net", "pid", "ipc", "uts", "cgroup"):
-        found[name] = os.readlink(f"/proc/self/ns/{name}")
+        found[name] = str(Path(f"/proc/self/ns/{name}").readlink())
     return found
 
 
@@ -173,7 +180,7 @@ def setuid_programs() -> list[str]:
     found = {str(mine)}
     for folder in ("/usr", "/bin", "/sbin", "/opt", "/lib"):
         for top, _, names in os.walk(folder):
-            found |= {path for name in names if _has_set_id(path := os.path.join(top, name))}
+            found |= {path for name in names if _has_set_id(path := f"{top}/{name}")}
     users = [_user_of(str(mine))]
     for path in sorted(found - {str(mine)}):
         users.append(_user_of(path, "-c", "id -u"))
@@ -189,10 +196,10 @@ def _has_set_id(path: str) -> bool:
 
 
 def _user_of(program: str, *words: str) -> str:
-    more = words or ("-u",)
     try:
         done = subprocess.run(
-            [program, *more], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=10
+            [program, *(words or ("-u",))], stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, check=False, timeout=10,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return "refused"
@@ -202,7 +209,10 @@ def _user_of(program: str, *words: str) -> str:
 
 def root_programs() -> list[str]:
     """Which of the programs that ask for more rights give the user of root."""
-    tries = {"sudo": ["-n", "id", "-u"], "su": ["-c", "id -u"], "pkexec": ["id", "-u"], "doas": ["id", "-u"]}  # fmt: skip
+    tries = {
+        "sudo": ["-n", "id", "-u"], "su": ["-c", "id -u"],
+        "pkexec": ["id", "-u"], "doas": ["id", "-u"],
+    }  # fmt: skip
     return [
         name
         for name, words in tries.items()
@@ -212,12 +222,13 @@ def root_programs() -> list[str]:
 
 def kernel_settings() -> Told:
     places = (
-        "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/net/ipv4/ip_forward",
-        "/proc/sysrq-trigger", "/proc/sys/vm/overcommit_memory", "/sys/kernel/mm/ksm/run",
-        "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/pids/release_agent",
+        "/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sysrq-trigger",
+        "/proc/sys/net/ipv4/ip_forward", "/proc/sys/vm/overcommit_memory",
+        "/sys/kernel/mm/ksm/run", "/sys/kernel/uevent_helper", "/sys/fs/cgroup/cgroup.procs",
+        "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/pids/release_agent",
     )  # fmt: skip
-    return {path: outcome(lambda path=path: _write(path)) for path in places}  # type: ignore[misc]
+    return {path: outcome(partial(_write, path)) for path in places}
 
 
 def _write(path: str) -> None:
@@ -231,31 +242,36 @@ def _write(path: str) -> None:
 def mounts() -> Told:
     c = _c()
     acts = {
-        "tmpfs": lambda: c.mount(b"none", b"/tmp", b"tmpfs", 0, None),
-        "proc": lambda: c.mount(b"proc", b"/tmp", b"proc", 0, None),
-        "bind over": lambda: c.mount(b"/tmp", b"/session/in", None, 4096, None),
-        "writable again": lambda: c.mount(None, b"/session/in", None, 32 | 4096, None),
-        "root writable": lambda: c.mount(None, b"/", None, 32, None),
-        "unmount": lambda: c.umount2(b"/session/in", 2),
-        "chroot": lambda: c.chroot(b"/tmp"),
+        "tmpfs": partial(c.mount, b"none", b"/tmp", b"tmpfs", 0, None),
+        "proc": partial(c.mount, b"proc", b"/tmp", b"proc", 0, None),
+        "bind over": partial(c.mount, b"/tmp", b"/session/in", None, 4096, None),
+        "writable again": partial(c.mount, None, b"/session/in", None, 32 | 4096, None),
+        "root writable": partial(c.mount, None, b"/", None, 32, None),
+        "unmount": partial(c.umount2, b"/session/in", 2),
+        "chroot": partial(c.chroot, b"/tmp"),
     }
-    return {name: outcome(lambda act=act: _libc(act())) for name, act in acts.items()}  # type: ignore[misc]
+    return {name: outcome(partial(_called, act)) for name, act in acts.items()}
+
+
+def _called(act: Callable[[], int]) -> None:
+    _libc(act())
 
 
 def namespaces() -> Told:
     c = _c()
     return {
-        name: outcome(lambda flag=flag: _libc(c.unshare(flag)))  # type: ignore[misc]
+        name: outcome(partial(_called, partial(c.unshare, flag)))
         for name, flag in NEW_NAMESPACES.items()
     }
 
 
 def system_calls() -> Told:
-    c, column = _c(), 0 if platform.machine() == "x86_64" else 1
-    return {
-        name: outcome(lambda row=row: _libc(c.syscall(row[column], *row[2])))  # type: ignore[misc]
-        for name, row in SYSCALLS.items()
-    }
+    c, is_arm = _c(), platform.machine() == "aarch64"
+    told = {}
+    for name, (intel, arm, arguments) in SYSCALLS.items():
+        number = arm if is_arm else intel
+        told[name] = outcome(partial(_called, partial(c.syscall, number, *arguments)))
+    return told
 
 
 def other_processes(host_pid: str) -> Told:
@@ -271,21 +287,26 @@ def other_processes(host_pid: str) -> Told:
 
 def users_of_processes() -> list[int]:
     """Of everything that can be seen in here."""
-    return sorted({os.stat(entry).st_uid for entry in Path("/proc").glob("[0-9]*") if entry.exists()})
+    users = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            users.add(entry.stat().st_uid)
+    return sorted(users)
 
 
 def devices() -> Told:
-    acts: dict[str, Callable[[], object]] = {
-        f"{kind} in {folder}": lambda kind=kind, folder=folder: os.mknod(  # type: ignore[misc]
-            f"{folder}/{kind}", 0o600 | flag[kind], os.makedev(8, 0)
-        )
-        for kind in ("disk", "memory")
-        for folder in ("/session/out", "/tmp", "/workspace/agent")
-    }
-    flag = {"disk": stat.S_IFBLK, "memory": stat.S_IFCHR}
-    for path in ("/dev/mem", "/dev/kmem", "/dev/sda", "/dev/vda", "/dev/kmsg", "/dev/fuse", "/dev/kvm", "/dev/net/tun"):  # fmt: skip
-        acts[path] = lambda path=path: os.close(os.open(path, os.O_RDWR))  # type: ignore[misc]
-    return {name: outcome(act) for name, act in acts.items()}
+    kinds = {"disk": stat.S_IFBLK, "memory": stat.S_IFCHR}
+    there = ("mem", "kmem", "sda", "vda", "kmsg", "fuse", "kvm", "net/tun", "port")
+    told = {f"/dev/{name}": outcome(partial(_open, f"/dev/{name}")) for name in there}
+    for folder in ("/session/out", "/tmp", "/workspace/agent"):
+        for name, kind in kinds.items():
+            act = partial(os.mknod, f"{folder}/{name}", 0o600 | kind, os.makedev(8, 0))
+            told[f"{name} in {folder}"] = outcome(act)
+    return told
+
+
+def _open(path: str) -> None:
+    os.close(os.open(path, os.O_RDWR))
 
 
 def sockets() -> list[str]:
@@ -295,7 +316,7 @@ def sockets() -> list[str]:
         if top == "/":
             folders[:] = [name for name in folders if name not in ("proc", "sys")]
         for name in names:
-            path = os.path.join(top, name)
+            path = f"{top}/{name}"
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.lstat(path).st_mode):
                     found.append(path)
@@ -307,8 +328,11 @@ def engine() -> Told:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(path)
 
-    paths = ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock")  # fmt: skip
-    return {path: outcome(lambda path=path: reach(path)) for path in paths}  # type: ignore[misc]
+    paths = (
+        "/var/run/docker.sock", "/run/docker.sock",
+        "/run/containerd/containerd.sock", "/run/podman/podman.sock",
+    )  # fmt: skip
+    return {path: outcome(partial(reach, path)) for path in paths}
 
 
 # --- files of others ------------------------------------------------------------------------------
@@ -317,37 +341,49 @@ def engine() -> Told:
 def find(marker: str) -> list[str]:
     """Files anywhere that contain the text."""
     said = subprocess.run(
-        ["grep", "-rIl", "--exclude-dir=proc", "--exclude-dir=sys", "-e", marker, "/"],
+        ["grep", "-ral", "--exclude-dir=proc", "--exclude-dir=sys", "-e", marker, "/"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return sorted(said.stdout.split())
+
+
+def mounted() -> list[str]:
+    """What is mounted here, and of which folder of the host."""
+    return Path("/proc/self/mountinfo").read_text().splitlines()
 
 
 def read(path: str) -> str:
     return outcome(lambda: Path(path).read_bytes())
 
 
-def list_folder(path: str) -> list[str]:
-    return sorted(os.listdir(path))
-
-
 def change(folder: str) -> Told:
     """Everything that writing means, tried on a folder and on the first file in it."""
-    names = [name for name in sorted(os.listdir(folder)) if os.path.isfile(f"{folder}/{name}")]
+    place = Path(folder)
+    planted = place / "planted"
     acts: dict[str, Callable[[], object]] = {
-        "create": lambda: Path(folder, "planted").write_text("x"),
-        "folder": lambda: os.mkdir(f"{folder}/planted"),
-        "link": lambda: os.symlink("/tmp", f"{folder}/planted"),
-        "mode": lambda: os.chmod(folder, 0o777),
-        "times": lambda: os.utime(folder),
+        "create": lambda: planted.write_text("x"),
+        "folder": planted.mkdir,
+        "link": lambda: planted.symlink_to("/tmp"),
+        "mode": lambda: place.chmod(0o777),
+        "times": lambda: os.utime(place),
     }
-    if names:
-        file = f"{folder}/{names[0]}"
-        acts["open"] = lambda: os.close(os.open(file, os.O_RDWR))
-        acts["truncate"] = lambda: os.truncate(file, 0)
-        acts["remove"] = lambda: os.unlink(file)
-        acts["rename"] = lambda: os.rename(file, f"{folder}/planted")
+    file = _some_file(place)
+    if file is not None:
+        if file.is_file():
+            acts["open"] = partial(_open, str(file))
+            acts["truncate"] = lambda: os.truncate(file, 0)
+        acts["remove"] = file.unlink
+        acts["rename"] = lambda: file.rename(planted)
     return {name: outcome(act) for name, act in acts.items()}
+
+
+def _some_file(place: Path) -> Path | None:
+    """The door's folder may be passed through and not be listed."""
+    try:
+        found = sorted(place.iterdir())
+    except PermissionError:
+        found = [place / "vault.sock"]
+    return next((entry for entry in found if not entry.is_dir()), None)
 
 
 def write_inbound() -> str:
@@ -361,13 +397,13 @@ def write_inbound() -> str:
 
 
 def hold_read_lock() -> None:
-    """Until somebody ends the container."""
+    """Until the input is closed or somebody ends the container."""
     conn = sqlite3.connect("/session/in/inbound.db", isolation_level=None)
     conn.execute("BEGIN")
     conn.execute("SELECT count(*) FROM messages_in").fetchall()
     sys.stdout.write("held\n")
     sys.stdout.flush()
-    signal.pause()
+    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -262,6 +262,9 @@ def remove_containers(slug: str) -> None:
     """By label only: other tests and other people use the same engine."""
     for container_id in containers_of(slug) + containers_of(slug, COMPILER_LABEL):
         subprocess.run(["docker", "rm", "-f", container_id], capture_output=True, check=False)
+    words = ["docker", "volume", "ls", "-q", "--filter", f"label={INSTALL_LABEL}={slug}"]
+    for volume in subprocess.run(words, capture_output=True, text=True, check=True).stdout.split():
+        subprocess.run(["docker", "volume", "rm", volume], capture_output=True, check=False)
 
 
 def docker(*words: str) -> str:

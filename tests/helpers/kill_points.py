@@ -9,6 +9,7 @@ PACKAGES = ("contract", "nanoclaw", "runner", "setup")
 NOT_A_HOP = (
     "admin.",
     "audit.",
+    "backup.",
     "delivery.expired",
     "delivery.files_",
     "delivery.held_released",
@@ -19,6 +20,7 @@ NOT_A_HOP = (
     "host.",
     "ncl.",
     "preflight.",
+    "relay.",
     "router.fact_stored",
     "router.files_placed",
     "router.released_decided",

@@ -51,7 +51,9 @@ SQL_METHODS = frozenset({"execute", "executemany", "executescript", "deserialize
 MODULE_USERS: dict[str, tuple[str, ...]] = {
     # Starting processes: the supervisor, the process runtime, the demo's throw-away host.
     "subprocess": ("nanoclaw/containers/", "nanoclaw/cli/demo.py", "nanoclaw/cli/extras.py",
+                   "nanoclaw/backup/drill.py",  # the host that is started on a restored copy
                    "runner/tools/",
+                   "nanoclaw/service/shell.py",  # the service manager's own programs
                    "setup/steps/"),
     "multiprocessing": ("nanoclaw/supervise/", "nanoclaw/containers/"),
     # The docker SDK takes 118 ms to import and belongs to the sweep's side.
@@ -64,7 +66,6 @@ MODULE_USERS: dict[str, tuple[str, ...]] = {
     "prompt_toolkit": ("nanoclaw/cli/",),
     # Only one file of the wizard reads the terminal.
     "questionary": ("setup/prompts.py",),
-    "getpass": ("setup/prompts.py",),
 }  # fmt: skip
 
 ENVIRONMENT_READERS = (

@@ -40,6 +40,15 @@ def _list(context: CommandContext, arguments: Arguments) -> object:
     return [_row(context, budget, today) for budget in budgets.list_all(context.conn)]
 
 
+def _get(context: CommandContext, arguments: Arguments) -> object:
+    wanted = _wanted(context, arguments)
+    today = context.now.astimezone(ZoneInfo(context.config.timezone)).date().isoformat()
+    for budget in budgets.list_all(context.conn):
+        if _key(budget) == _key(wanted):
+            return _row(context, budget, today)
+    raise _not_found(wanted)
+
+
 def _set(context: CommandContext, arguments: Arguments) -> object:
     scope, subject = _whose(arguments)
     _check_subject(context, scope, subject)
@@ -59,15 +68,25 @@ def _set(context: CommandContext, arguments: Arguments) -> object:
 
 
 def _remove(context: CommandContext, arguments: Arguments) -> object:
+    budget = _wanted(context, arguments)
+    if not budgets.remove(context.conn, budget):
+        raise _not_found(budget)
+    return {"removed": _key(budget)}
+
+
+def _wanted(context: CommandContext, arguments: Arguments) -> Budget:
+    """The one that the arguments name, without its amount."""
     scope, subject = _whose(arguments)
     period = BudgetPeriod(arguments.text(_PERIOD.name, BudgetPeriod.DAY))
     in_tokens = arguments.text(_UNIT.name, "usd") == "tokens"
     unit = BudgetUnit.TOKENS if in_tokens else BudgetUnit.MICROUSD
-    budget = Budget(scope, subject, period, unit, 0, context.now, context.actor)
-    if not budgets.remove(context.conn, budget):
-        whose = f"{scope} {subject}".strip()
-        raise NotFoundError(f"budget not found: {whose} per {period} in {_UNIT.name} {unit}")
-    return {"removed": _key(budget)}
+    return Budget(scope, subject, period, unit, 0, context.now, context.actor)
+
+
+def _not_found(budget: Budget) -> NotFoundError:
+    whose = f"{budget.scope} {budget.subject}".strip()
+    unit = _key(budget)["unit"]
+    return NotFoundError(f"budget not found: {whose} per {budget.period} in {unit}")
 
 
 def _whose(arguments: Arguments) -> tuple[BudgetScope, str]:
@@ -137,6 +156,8 @@ def _shown(budget: Budget, amount: int) -> int | float:
     return amount if budget.unit is BudgetUnit.TOKENS else dollars(amount)
 
 
+_NAMED = (_SCOPE, _SUBJECT, _PERIOD, _UNIT)
+
 RESOURCE = ResourceSpec(
     name="budget",
     plural="budgets",
@@ -156,6 +177,7 @@ RESOURCE = ResourceSpec(
     ),
     operations=(
         Operation("list", Access.OPEN, "all budgets and what is left of them", _list),
+        Operation("get", Access.OPEN, "show one, and what is left of it", _get, _NAMED),
         Operation(
             "set", Access.APPROVAL, "set or replace one", _set,
             (_SCOPE, _SUBJECT, _PERIOD, _USD, _TOKENS), mutating=True,
@@ -163,8 +185,9 @@ RESOURCE = ResourceSpec(
                       "ncl budgets set group --subject ag-1 --tokens 500000"),
         ),
         Operation(
-            "rm", Access.APPROVAL, "take one away; there is then no such limit", _remove,
-            (_SCOPE, _SUBJECT, _PERIOD, _UNIT), mutating=True,
+            "remove", Access.APPROVAL, "take one away; there is then no such limit", _remove,
+            _NAMED, mutating=True,
         ),
+        Operation("rm", Access.APPROVAL, "the same as remove", _remove, _NAMED, mutating=True),
     ),
 )  # fmt: skip

@@ -110,7 +110,8 @@ def _of_connection(mode: EgressMode, about: Sequence[Stored], host: str) -> Deci
     if not allowing or (mode is EgressMode.OPEN and not (local or service or whole)):
         return _open_or_unknown(mode, host, inspect=bool(denying))
     first = whole or allowing[0]
-    if whole is None or denying or service is not None:
+    lends = local and not any(item.rule.local for item in allowing if item.rule.is_whole)
+    if whole is None or denying or service is not None or lends:
         return Inspect(first.name, local, service)
     return Allow(first.name, local)
 

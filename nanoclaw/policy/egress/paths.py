@@ -5,6 +5,7 @@ dots that climb, doubled or backward slashes, and characters written as ``%`` th
 """
 
 import re
+from urllib.parse import unquote_to_bytes
 
 MAX_PATH = 1024
 
@@ -14,6 +15,11 @@ _NEEDLESS = re.compile(
 )
 """Letters, digits, ``-._~``, slashes of both kinds, control characters, and ``%`` itself."""
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def decoded(path: str) -> bytes:
+    """What a server makes of it; ``%c3`` and ``%C3``, ``!`` and ``%21`` are one there."""
+    return unquote_to_bytes(path)
 
 
 def without_query(target: str) -> str:

@@ -19,7 +19,7 @@ from nanoclaw.policy.egress.hosts import (
     normal_host,
     shown,
 )
-from nanoclaw.policy.egress.paths import is_below, prefix_problem
+from nanoclaw.policy.egress.paths import decoded, is_below, prefix_problem
 
 MAX_RULE = 2000
 MAX_PORTS = 16
@@ -77,7 +77,9 @@ class Rule:
             return False
         if not self.path:
             return True
-        return path.startswith(self.path) if denies else is_below(path, self.path)
+        if denies:
+            return path.startswith(self.path) or decoded(path).startswith(decoded(self.path))
+        return is_below(path, self.path)
 
 
 def parse_rule(text: str) -> Rule:

@@ -135,6 +135,17 @@ def test_user_is_told_once_per_period_and_again_after_a_change(conn: sqlite3.Con
     assert budgets.mark_told(conn, DAILY, "2026-11-22")
 
 
+def test_what_was_told_today_is_not_forgotten_by_news_of_yesterday(
+    conn: sqlite3.Connection,
+) -> None:
+    """A request that began before midnight is settled after somebody was refused."""
+    budgets.put(conn, DAILY)
+
+    assert budgets.tell_once(conn, DAILY, "2026-11-22", "sess-1", NOW)
+    assert budgets.tell_once(conn, DAILY, "2026-11-21", "owner-warned", NOW)
+    assert not budgets.tell_once(conn, DAILY, "2026-11-22", "sess-1", NOW)
+
+
 def test_budgets_are_listed_and_removed(conn: sqlite3.Connection) -> None:
     budgets.put(conn, DAILY)
 

@@ -85,9 +85,8 @@ def test_writing_to_the_cache_is_reserved_for() -> None:
     assert plain < short < hour
 
 
-@pytest.mark.parametrize("value", [None, "100", 1.5, True])
-def test_answer_of_unsaid_length_is_taken_to_be_long(value: object) -> None:
-    assert estimate(body(max_tokens=value)).output == MAX_TOKENS_UNSAID
+def test_answer_of_unsaid_length_is_taken_to_be_long() -> None:
+    assert estimate(body(max_tokens=None)).output == MAX_TOKENS_UNSAID
 
 
 def test_key_that_is_named_twice_on_top_is_refused_and_below_is_not() -> None:

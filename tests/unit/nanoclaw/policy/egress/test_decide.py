@@ -115,6 +115,30 @@ def test_mode_open_lets_out_to_every_public_host_and_to_no_other() -> None:
         assert isinstance(connect(mode=EgressMode.OPEN, host=host), Refuse), host
 
 
+def test_a_narrow_rule_for_the_own_network_does_not_widen_another_one() -> None:
+    rules = [stored(HOST), stored(f"GET {HOST}/v1 local")]
+
+    assert connect(*rules) == Inspect(f"group {HOST}", local=True)
+    assert ask(*rules, method="POST") == Allow(f"group {HOST}")
+    assert ask(*rules) == Allow(f"group {HOST}", local=True)
+    assert connect(stored(f"{HOST} local"), rules[1]) == Allow(f"group {HOST} local", local=True)
+
+
+@pytest.mark.parametrize("path", ["/caf%c3%a9", "/caf%C3%A9/x", "/caf%C3%a9"])
+def test_a_denied_path_is_denied_in_small_and_capital_letters(path: str) -> None:
+    rules = [stored(HOST), stored(f"{HOST}/caf%C3%A9", Source.DENY)]
+
+    assert isinstance(ask(*rules, path=path), Refuse)
+
+
+@pytest.mark.parametrize("path", ["/a!b", "/a%21b", "/a!b%20c"])
+def test_a_denied_path_is_denied_however_its_signs_are_written(path: str) -> None:
+    rules = [stored(HOST), stored(f"{HOST}/a!b", Source.DENY)]
+
+    assert isinstance(ask(*rules, path=path), Refuse)
+    assert isinstance(ask(*rules, path="/a%24b"), Allow)
+
+
 def test_a_narrow_rule_does_not_narrow_mode_open() -> None:
     assert connect(stored(f"GET {HOST}"), mode=EgressMode.OPEN) == Allow("mode open")
 
