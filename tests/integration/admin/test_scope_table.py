@@ -25,8 +25,10 @@ approvals-reject                  no      no
 audit-help                        no      yes
 audit-list                        no      yes
 audit-verify                      no      yes
+budgets-get                       no      yes
 budgets-help                      no      yes
 budgets-list                      no      yes
+budgets-remove                    no      asks
 budgets-rm                        no      asks
 budgets-set                       no      asks
 containers-help                   no      yes
@@ -88,6 +90,13 @@ roles-help                        no      yes
 roles-list                        no      yes
 roles-revoke                      no      asks
 search                            yes     yes
+services-add                      no      asks
+services-get                      no      yes
+services-help                     no      yes
+services-list                     no      yes
+services-presets                  no      yes
+services-remove                   no      asks
+services-update                   no      asks
 sessions-close                    asks    asks
 sessions-get                      yes     yes
 sessions-help                     yes     yes

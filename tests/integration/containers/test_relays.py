@@ -93,10 +93,9 @@ def listed(name: str, state: str, agent: str | None = None) -> dict[str, object]
     return {"Id": f"id-of-{name}", "Names": [f"/{name}"], "State": state, "Labels": labels}
 
 
-@pytest.mark.parametrize(("passes", "way", "address"), [(True, "socket", ""),
-def test_engine_is_tried_out(
-    tmp_path: Path, passes: bool, way: str, address: str
-) -> None:
+@pytest.mark.parametrize(
+    ("passes", "way", "address"), [(True, "socket", ""), (False, "relay", "172.17.0.1")]
+)
 def test_engine_is_tried_out(tmp_path: Path, passes: bool, way: str, address: str) -> None:
     paths = paths_in(tmp_path)
 

@@ -28,11 +28,15 @@ def destination(session: RunnerSession) -> None:
     session.permit(ME)
 
 
+NOT_SAID = (Trouble.UNEXPECTED, Trouble.BUDGET_TOLD)
+"""The one has a test of its own; of the other the host has told the chat already."""
+
+
 def failing(trouble: Trouble, shown: str = "") -> Turn:
     return say(None, Failure(trouble, "internals", retryable=False, shown=shown))
 
 
-@pytest.mark.parametrize("trouble", [t for t in Trouble if t is not Trouble.UNEXPECTED])
+@pytest.mark.parametrize("trouble", [t for t in Trouble if t not in NOT_SAID])
 @pytest.mark.parametrize("raised", [True, False], ids=["raised", "as an event"])
 def test_every_trouble_is_one_sentence_to_who_asked_and_the_loop_goes_on(
     session: RunnerSession, trouble: Trouble, raised: bool
@@ -46,6 +50,16 @@ def test_every_trouble_is_one_sentence_to_who_asked_and_the_loop_goes_on(
 
     assert session.texts() == [f"Error: {TEXTS[trouble]}", "ok"]
     assert session.messages()[0].in_reply_to == asked
+
+
+def test_what_the_host_has_told_already_is_not_said_again(session: RunnerSession) -> None:
+    asked = session.send("one")
+
+    with running_loop(session, DoubleProvider(failing(Trouble.BUDGET_TOLD))):
+        session.wait_for_status(asked, AckStatus.COMPLETED)
+        session.wait_for_status(session.send("two"), AckStatus.COMPLETED)
+
+    assert session.texts() == ["ok"]
 
 
 def test_what_may_be_shown_follows_the_sentence(session: RunnerSession) -> None:

@@ -104,8 +104,10 @@ def books(room: TaskRoom) -> list[tuple[object, ...]]:
 
 def test_every_point_has_a_way() -> None:
     areas = ("effects.", "tasks.", "admin.")
+    elsewhere = {"admin.folders_made", "admin.folders_removed"}  # integration/admin/test_kills.py
 
-    assert {point for point in find_kill_points() if point.startswith(areas)} == set(WAYS)
+    found = {point for point in find_kill_points() if point.startswith(areas)}
+    assert found - elsewhere == set(WAYS)
 
 
 @pytest.mark.parametrize("point", WAYS)
