@@ -88,7 +88,7 @@ def build_prompt(items: Iterable[Incoming], facts: PromptFacts) -> Prompt:
 
 def _series(rows: tuple[Incoming, ...]) -> str | None:
     waking = {
-        item.row.series_id if item.row.kind is MessageKind.TASK else None
+        item.row.series_id if item.row.kind == MessageKind.TASK else None
         for item in rows
         if item.row.trigger
     }

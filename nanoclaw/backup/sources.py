@@ -8,6 +8,7 @@ is opened, and depth, number and size are bounded.
 
 import io
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,8 @@ NOT_DATA = frozenset(
         "search.db-journal",
     }
 )
-SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "COOKIE")
+SECRET_WORDS = ("KEY", "TOKEN", "SECRET", "PASS", "PWD", "CREDENTIAL", "COOKIE")
+_ADDRESS_WITH_LOGIN = re.compile(r"://[^/\s]*@")
 NOT_HOME = frozenset({".cache"})
 TEMPORARY = (".packing-", ".removing-", ".restoring-")
 
@@ -280,11 +282,14 @@ _journal_of_inbound = layout.INBOUND_DB + "-journal"
 
 
 def without_secrets(text: str) -> str:
-    """Lines of an ``.env`` whose key does not look like a secret's."""
+    """Settings and comments of an ``.env`` that look like no secret; no line that is neither."""
     kept = []
     for line in text.splitlines():
-        key = line.partition("=")[0].strip().removeprefix("export ").strip().upper()
-        if not any(word in key for word in SECRET_WORDS):
+        key, separator, value = line.partition("=")
+        name = key.strip().removeprefix("export ").strip().upper()
+        if not separator and name and not name.startswith("#"):
+            continue
+        if not any(word in name for word in SECRET_WORDS) and not _ADDRESS_WITH_LOGIN.search(value):
             kept.append(line)
     return "".join(f"{line}\n" for line in kept)
 

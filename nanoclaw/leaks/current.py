@@ -44,6 +44,10 @@ class CurrentSecrets:
             self._stamp = stamp
         return self._scanner
 
+    def known(self) -> Scanner | None:
+        """Without reading a secret; None: something has changed."""
+        return self._scanner if self._now() == self._stamp else None
+
     def _now(self) -> tuple[object, ...]:
         stored = self._store.stamp() if self._store is not None else ()
         keys = tuple((path.name, stamp_of(path)) for path in _private_keys(self._paths.secrets))

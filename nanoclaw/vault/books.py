@@ -17,6 +17,7 @@ from typing import TypeVar
 from contract.clock import utc_now
 from contract.killpoint import reached
 from nanoclaw import audit
+from nanoclaw.approvals.owner_notice import queue_owner_notice
 from nanoclaw.audit import AuditEntry
 from nanoclaw.db import doors, usage
 from nanoclaw.db.connection import joined, open_central
@@ -73,6 +74,11 @@ class Books:
     async def record(self, entry: AuditEntry) -> None:
         await self.run(lambda conn: _record(conn, entry))
         reached("vault.recorded")
+
+    async def tell_owner(self, occasion: str, text: str) -> None:
+        """Once for the same ``occasion``."""
+        if await self.run(lambda conn: _tell_owner(conn, occasion, text)):
+            self._on_news()
 
     async def settle(self, request_id: str, cost: Cost) -> None:
         """Returns when it is written, or given up until the next start charges it in full."""
@@ -133,6 +139,11 @@ def _reserve(conn: sqlite3.Connection, reservation: Reservation) -> Exceeded | N
 def _record(conn: sqlite3.Connection, entry: AuditEntry) -> None:
     with joined(conn):
         audit.record(conn, entry, utc_now())
+
+
+def _tell_owner(conn: sqlite3.Connection, occasion: str, text: str) -> bool:
+    with joined(conn):
+        return queue_owner_notice(conn, occasion, text, utc_now())
 
 
 def _settle(conn: sqlite3.Connection, request_id: str, cost: Cost) -> bool:

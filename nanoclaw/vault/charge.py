@@ -12,6 +12,7 @@ from nanoclaw.db.usage import Cost
 from nanoclaw.vault.estimate import Estimate
 from nanoclaw.vault.meter import TOKENS_PER_SECOND, Reading
 from nanoclaw.vault.prices import MILLION, SHIPPED, PriceTable
+from nanoclaw.vault.web import unused_after
 
 
 class End(StrEnum):
@@ -52,6 +53,8 @@ def decide_cost(estimate: Estimate, outcome: Outcome, prices: PriceTable = SHIPP
     if outcome.end is End.WHOLE:
         return Cost(estimate.input, estimate.output, 0, 0, estimate.microusd)
     output = min(estimate.output, round(outcome.seconds * TOKENS_PER_SECOND))
-    rate = prices.price_of(estimate.model).at(estimate.input).output
-    unused = (estimate.output - output) * rate // MILLION
-    return Cost(estimate.input, output, 0, 0, max(0, estimate.microusd - unused))
+    price = prices.price_of(estimate.model).at(estimate.input)
+    web = unused_after(estimate.web, outcome.seconds)
+    unused = (estimate.output - output) * price.output + web.tokens * price.input
+    microusd = estimate.microusd - unused // MILLION - web.fee
+    return Cost(estimate.input - web.tokens, output, 0, 0, max(0, microusd))

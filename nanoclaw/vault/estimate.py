@@ -3,16 +3,17 @@
 Pure. The body belongs to an agent, so everything that decides about money is read strictly: a
 request whose top level names a key twice is refused, because two readers could disagree about it.
 Text is taken at three bytes per token, which is more than any real text has; images and documents
-at what they may cost, not at their length.
+at what they may cost, not at their length. What the provider may fetch from the web is in ``web``.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nanoclaw.model_settings import Price
 from nanoclaw.vault.prices import MILLION, SHIPPED, PriceTable
+from nanoclaw.vault.web import WebTool, WebUse, tool_of, use_of
 
 BYTES_PER_TOKEN = 3
 IMAGE_TOKENS = 5000
@@ -35,7 +36,7 @@ class UnreadableRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``input`` and ``output`` are tokens; ``microusd`` is for both.
+    """``input`` and ``output`` are tokens; ``microusd`` is for both, and for ``web``.
 
     ``others`` are models that the request names besides its own, such as that of an adviser.
     ``acts``: it lets the provider call servers of others, so that repeating it may do twice.
@@ -47,6 +48,8 @@ class Estimate:
     microusd: int
     others: tuple[str, ...] = ()
     acts: bool = False
+    web: WebUse = field(default_factory=WebUse)
+    """Its tokens are part of ``input``."""
 
     @property
     def tokens(self) -> int:
@@ -55,11 +58,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is kept of an object: the model that it names, and the media within it."""
+    """What is kept of an object: the model that it names, the media within it, the tool it is."""
 
     model: str | None = None
     media_bytes: int = 0
     media_tokens: int = 0
+    tool: WebTool | None = None
 
 
 class _Reader:
@@ -77,11 +81,13 @@ class _Reader:
             self.writes_cache = True
         if values.get("ttl") == "1h":
             self.writes_hour = True
-        model = values.get("model")
+        named = values.get("model")
+        model = named if isinstance(named, str) else None
         media_bytes, media_tokens = _media_of(values)
-        if isinstance(model, str):
-            return _Part(model, media_bytes, media_tokens)
-        return _Part(None, media_bytes, media_tokens) if media_bytes else None
+        tool = tool_of(pairs)
+        if model is None and not media_bytes and tool is None:
+            return None
+        return _Part(model, media_bytes, media_tokens, tool)
 
 
 def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
@@ -103,7 +109,8 @@ def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
         raise UnreadableRequestError("the body names no model")
     media_bytes, media_tokens = _sum(_parts(top.get("messages")))
     text_bytes = max(0, len(body) - media_bytes)
-    input_tokens = -(-text_bytes // BYTES_PER_TOKEN) + media_tokens + FIXED_TOKENS
+    web = _web(top)
+    input_tokens = -(-text_bytes // BYTES_PER_TOKEN) + media_tokens + FIXED_TOKENS + web.tokens
     output_tokens = _max_tokens(top.get("max_tokens"))
     others = _others(top)
     microusd = max(
@@ -111,7 +118,7 @@ def estimate(body: bytes, prices: PriceTable = SHIPPED) -> Estimate:
         for name in (model, *others)
     )
     acts = bool(top.get("mcp_servers"))
-    return Estimate(model, input_tokens, output_tokens, microusd, others, acts)
+    return Estimate(model, input_tokens, output_tokens, microusd + web.fee, others, acts, web)
 
 
 def _media_of(values: dict[str, object]) -> tuple[int, int]:
@@ -163,6 +170,14 @@ def _others(top: dict[str, object]) -> tuple[str, ...]:
                 part.model for part in parts if isinstance(part, _Part) and part.model is not None
             ]
     return tuple(found)
+
+
+def _web(top: dict[str, object]) -> WebUse:
+    tools = (part.tool for part in _parts(top.get("tools")))
+    try:
+        return use_of(tool for tool in tools if tool is not None)
+    except ValueError as error:
+        raise UnreadableRequestError(str(error)) from error
 
 
 def _max_tokens(value: object) -> int:

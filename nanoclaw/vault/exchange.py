@@ -44,7 +44,7 @@ from nanoclaw.vault.leak_guard import LeakGuard
 from nanoclaw.vault.meter import Meter
 from nanoclaw.vault.planning import Keys, Plan, Planner, credential_for
 from nanoclaw.vault.upstream import Head, Upstream, UpstreamError
-from nanoclaw.vault.words import budget_text
+from nanoclaw.vault.words import budget_text, outage_text
 
 PROVIDER = "claude"
 
@@ -213,6 +213,7 @@ class Exchange:
             return
         reason = reason or f"status {head.status if head is not None else None}"
         in_a_row = self._endpoints.failed(endpoint, retry_after(head) if head else None)
+        await self._tell_outage(endpoint, reason)
         if in_a_row != 1 or len(self._endpoints.names) < 2:
             return
         log.warning("endpoint fails", extra={"reason": f"{endpoint.name}: {reason}"})
@@ -225,6 +226,20 @@ class Exchange:
             await self._books.record(entry)
         except BooksClosedError as error:
             log.error("failure not recorded", extra={"reason": str(error)})
+
+    async def _tell_outage(self, endpoint: Endpoint, reason: str) -> None:
+        """An owner, once a day."""
+        outage = self._endpoints.outage(endpoint)
+        if outage is None:
+            return
+        text = outage_text(
+            endpoint.name, outage.seconds, reason[:200], others_work=outage.others_work
+        )
+        day = utc_now().astimezone(self._zone).date()
+        try:
+            await self._books.tell_owner(f"endpoint-fails/{endpoint.name}/{day}", text)
+        except BooksClosedError as error:
+            log.error("outage not told", extra={"reason": str(error)})
 
     async def _reserve(self, work: Work, plan: Plan) -> str:
         """The reservation's id. Raises RefusedError."""

@@ -26,6 +26,7 @@ from nanoclaw.leaks.telling import owner_text, remedy
 from nanoclaw.vault import answers
 from nanoclaw.vault.books import Books, BooksClosedError
 from nanoclaw.vault.client import RefusedError
+from nanoclaw.vault.quiet_thread import QuietThread
 
 LARGE_BYTES = 64 * 1024
 """More is looked through on a thread, one body at a time."""
@@ -42,13 +43,16 @@ class LeakGuard:
         self._paths = config.paths
         self._books = books
         self._looking = asyncio.Lock()
+        self._thread = QuietThread("guard")
 
     async def check(self, door: Door, where: str, *parts: bytes) -> None:
         """Raises RefusedError (403) when a part contains a secret; recorded, the owner told.
 
         ``where`` is for people: "a request to the model", "a request to api.example.com".
         """
-        scanner = self._secrets.scanner()
+        scanner = self._secrets.known()
+        if scanner is None:
+            scanner = await self._thread.run(self._secrets.scanner)
         for part in parts:
             if len(part) > LARGE_BYTES:
                 async with self._looking:

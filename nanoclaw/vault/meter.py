@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 
 from nanoclaw.vault.limits import METER_BODY_BYTES, METER_LINE_BYTES
 from nanoclaw.vault.prices import Tokens
+from nanoclaw.vault.web import FETCH, SEARCH, TOKENS_PER_USE
 
 DELTA_FRAME_BYTES = 90
 """What an event of a few letters is wrapped in."""
 BYTES_PER_TOKEN = 3
 TOKENS_PER_SECOND = 100
 """Faster than models write; for text that was made but not sent, such as hidden thinking."""
+SEARCH_RESULT, FETCH_RESULT = (f'"{name}_tool_result"'.encode() for name in (SEARCH, FETCH))
+"""Types of blocks that a stream brings when the provider has read the web."""
 
 
 NONE = Tokens()
@@ -44,6 +47,7 @@ class Meter:
         self._started = False
         self._stopped = False
         self._seen_output = 0
+        self._seen_searches = self._seen_results = 0
 
     def feed(self, data: bytes) -> None:
         if not self._stream:
@@ -68,7 +72,12 @@ class Meter:
         tokens = self._tokens
         if self._started and not self._stopped:
             guess = max(tokens.output, self._seen_output, round(seconds * TOKENS_PER_SECOND))
-            tokens = replace(tokens, output=max(tokens.output, min(guess, max_output)))
+            tokens = replace(
+                tokens,
+                input=tokens.input + self._seen_results * TOKENS_PER_USE,
+                output=max(tokens.output, min(guess, max_output)),
+                searches=max(tokens.searches, self._seen_searches),
+            )
         return Reading(self._started, tokens, self._model)
 
     def _take(self, piece: bytes) -> None:
@@ -85,6 +94,9 @@ class Meter:
         head = line[:120]
         if b"content_block_delta" in head:
             self._seen_output += max(1, (len(line) - DELTA_FRAME_BYTES) // BYTES_PER_TOKEN)
+        elif b"content_block_start" in head:
+            self._seen_searches += SEARCH_RESULT in line
+            self._seen_results += SEARCH_RESULT in line or FETCH_RESULT in line
         elif b'"message_' in head or b'"usage"' in line:
             self._event(line[5:])
 
@@ -99,6 +111,7 @@ class Meter:
                 self._update(message.get("usage"))
         elif kind == "message_delta":
             self._update(value.get("usage"))
+            self._seen_searches = self._seen_results = 0  # they are in these totals
         elif kind == "message_stop":
             self._stopped = True
 

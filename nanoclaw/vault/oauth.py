@@ -23,6 +23,7 @@ from nanoclaw.model_settings import http_address
 from nanoclaw.secret_store.entries import MAX_SECRET_BYTES, Kind, SecretError
 from nanoclaw.secret_store.store import SecretStore
 from nanoclaw.vault.credentials import SUBSCRIPTION_PREFIX, Credential, Missing
+from nanoclaw.vault.quiet_thread import QuietThread
 from nanoclaw.vault.upstream import Upstream, UpstreamError
 
 EARLY_SECONDS = 300
@@ -53,10 +54,11 @@ class Tokens:
 
 
 class OAuthKeys:
-    """On the event loop's thread only."""
+    """On the event loop's thread only; ``thread`` is the one on which ``store`` is used."""
 
-    def __init__(self, store: SecretStore) -> None:
+    def __init__(self, store: SecretStore, thread: QuietThread | None = None) -> None:
         self._store = store
+        self._thread = thread or QuietThread("oauth")
         self._locks: dict[str, asyncio.Lock] = {}
         self._not_before: dict[str, datetime] = {}
         self._under_way: dict[str, asyncio.Task[Tokens]] = {}
@@ -66,14 +68,14 @@ class OAuthKeys:
         if self._under_way:
             await asyncio.wait(self._under_way.values(), timeout=RENEWAL_SECONDS)
 
-    def is_one(self, name: str) -> bool:
-        return self._store.kind_of(name) is Kind.OAUTH
+    async def is_one(self, name: str) -> bool:
+        return await self._thread.run(lambda: self._store.kind_of(name)) is Kind.OAUTH
 
     async def current(self, name: str) -> Credential | Missing:
         """The access token, renewed if it ends soon."""
         async with self._locks.setdefault(name, asyncio.Lock()):
             try:
-                text = self._store.get(name) or ""
+                text = await self._thread.run(lambda: self._store.get(name)) or ""
                 tokens = parse_tokens(text)
             except (SecretError, ValueError) as error:
                 return Missing(f"the secret {name} cannot be used: {error}; {_next_step(name)}")
@@ -112,13 +114,19 @@ class OAuthKeys:
             raise RenewalError("the last try failed a moment ago")
         self._not_before[name] = now
         renewed = read_answer(await _ask(tokens), tokens, now.timestamp())
-        meanwhile = self._store.get(name) or ""
+        meanwhile = await self._thread.run(lambda: self._replace(name, text, renewed))
         if meanwhile != text:
             return parse_tokens(meanwhile)  # somebody has signed in anew; that is what counts
-        self._store.put(name, tokens_text(renewed), None, now)
         reached("vault.token_stored")
         del self._not_before[name]
         return renewed
+
+    def _replace(self, name: str, text: str, renewed: Tokens) -> str:
+        """What was there before; only if that is ``text`` it was replaced."""
+        meanwhile = self._store.get(name) or ""
+        if meanwhile == text:
+            self._store.put(name, tokens_text(renewed), None, utc_now())
+        return meanwhile
 
 
 def parse_tokens(text: str) -> Tokens:

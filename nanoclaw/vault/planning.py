@@ -28,6 +28,7 @@ from nanoclaw.vault.endpoints.pool import Endpoint, Endpoints
 from nanoclaw.vault.estimate import Estimate, UnreadableRequestError, estimate
 from nanoclaw.vault.oauth import OAuthKeys
 from nanoclaw.vault.prices import SHIPPED, PriceTable
+from nanoclaw.vault.quiet_thread import QuietThread
 
 SERIES_HEADER = "x-nanoclaw-series"
 MAX_SERIES = 200
@@ -141,18 +142,20 @@ class Keys:
         self._plain = {
             header: Credentials(paths, environment, header, store) for header in KeyHeader
         }
-        self._oauth = OAuthKeys(store)
+        self._thread = QuietThread("keys")
+        self._oauth = OAuthKeys(store, self._thread)
 
     async def close(self) -> None:
         await self._oauth.close()
+        self._thread.close()
 
     async def find(self, endpoint: Endpoint, name: str | None) -> Credential | Missing:
         plain = self._plain[endpoint.key_header]
         if name is None:
-            return plain.current()
-        if is_name(name) and self._oauth.is_one(name):
+            return await self._thread.run(plain.current)
+        if is_name(name) and await self._oauth.is_one(name):
             return await self._oauth.current(name)
-        return plain.for_name(name)
+        return await self._thread.run(lambda: plain.for_name(name))
 
 
 async def credential_for(plan: Plan, endpoint: Endpoint, keys: Keys, door: Door) -> Credential:

@@ -8,6 +8,7 @@ import sqlite3
 from datetime import datetime
 
 from contract.address import Address
+from contract.clock import to_text
 from nanoclaw import audit
 from nanoclaw.approvals.owner_notice import queue_owner_notice
 from nanoclaw.audit import AuditEntry
@@ -32,11 +33,11 @@ def tell_refused(
     if budgets.tell_once(conn, budget, key, reservation.session_id, now):
         audit.record(conn, _entry(reservation, facts, key), now)
         if session is not None:
-            occasion = f"budget/{_name(budget)}/{key}/{budget.amount}"
-            queue_notice(conn, session, Notice(occasion, chat_text(facts), address), now)
+            notice = Notice(_occasion("budget", budget, key), chat_text(facts), address)
+            queue_notice(conn, session, notice, now)
     if budgets.tell_once(conn, budget, key, OWNER, now):
         text = owner_text(facts, _group_name(conn, reservation.agent_group_id))
-        queue_owner_notice(conn, f"budget/{_name(budget)}/{key}/{budget.amount}", text, now)
+        queue_owner_notice(conn, _occasion("budget", budget, key), text, now)
     return bool(address.channel_type and address.platform_id)
 
 
@@ -52,7 +53,7 @@ def warn_owner(conn: sqlite3.Connection, request_id: str, now: datetime) -> bool
             continue
         spending = usage.spent(conn, budget.scope, budget.subject, key)
         text = warning_text(BudgetFacts(budget, spending, row.day))
-        queue_owner_notice(conn, f"budget-warning/{_name(budget)}/{key}/{budget.amount}", text, now)
+        queue_owner_notice(conn, _occasion("budget-warning", budget, key), text, now)
         told = True
     return told
 
@@ -83,6 +84,11 @@ def _entry(reservation: Reservation, facts: BudgetFacts, key: str) -> AuditEntry
         agent_group_id=reservation.agent_group_id,
         session_id=reservation.session_id,
     )
+
+
+def _occasion(kind: str, budget: Budget, key: str) -> str:
+    """With the time of the change: an amount that was set before is news once more."""
+    return f"{kind}/{_name(budget)}/{key}/{budget.amount}/{to_text(budget.updated_at)}"
 
 
 def _name(budget: Budget) -> str:

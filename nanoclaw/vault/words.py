@@ -18,6 +18,20 @@ _WHOSE = {
 _CENT = 10_000
 
 
+def outage_text(endpoint: str, seconds: float, reason: str, *, others_work: bool) -> str:
+    """For an owner."""
+    effect = (
+        "Agents that may use another one do so"
+        if others_work
+        else "No other endpoint works, so agents get no answers"
+    )
+    return (
+        f"The model endpoint {endpoint} has been failing for {round(seconds / 60)} minutes, the "
+        f"last time with: {reason}. {effect}. See the provider's status page; endpoints are in "
+        "config.toml, and `ncl audit list --kind endpoint.failed` shows failures."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetFacts:
     """A budget on a day. ``needed_*`` is what the refused request might have cost."""

@@ -14,6 +14,10 @@ PERHAPS_ELSEWHERE = frozenset({502, 504})
 """Something in between gave up; what is behind it may have begun."""
 FIRST_REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 300.0
+LONG_SECONDS = 900.0
+"""An outage of this length is not over in a moment: an owner should know."""
+LONG_FAILURES = 3
+"""So many at least, because an endpoint that nobody asked may have worked meanwhile."""
 
 
 class Failure(StrEnum):
@@ -26,12 +30,13 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """``failures`` in a row; ``until`` on the monotonic clock."""
+    """``failures`` in a row, the first at ``since``; times are of the monotonic clock."""
 
     failures: int = 0
     until: float = 0.0
     probing: bool = False
     """One request is finding out whether it works again."""
+    since: float = 0.0
 
     def is_over(self, now: float) -> bool:
         return self.failures == 0 or (now >= self.until and not self.probing)
@@ -57,7 +62,13 @@ def rest_after(rest: Rest, now: float, wish: float | None) -> Rest:
     seconds = min(FIRST_REST_SECONDS * 2.0 ** min(failures - 1, 20), LONGEST_REST_SECONDS)
     if wish is not None:
         seconds = min(max(seconds, wish), LONGEST_REST_SECONDS)
-    return Rest(failures, now + seconds)
+    return Rest(failures, now + seconds, since=rest.since if rest.failures else now)
+
+
+def seconds_of_long(rest: Rest, now: float) -> float | None:
+    """How long it has been failing; None: not for long."""
+    seconds = now - rest.since
+    return seconds if rest.failures >= LONG_FAILURES and seconds >= LONG_SECONDS else None
 
 
 def order(rests: list[Rest], now: float) -> list[int]:

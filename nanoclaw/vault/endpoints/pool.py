@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from nanoclaw.config import HostConfig, KeyHeader
 from nanoclaw.model_settings import EndpointSettings, matches
-from nanoclaw.vault.endpoints.decide import Rest, order, rest_after
+from nanoclaw.vault.endpoints.decide import Rest, order, rest_after, seconds_of_long
 from nanoclaw.vault.upstream import Upstream
 
 DEFAULT = "default"
@@ -32,6 +32,14 @@ class Endpoint:
     def serves(self, model: str | None) -> bool:
         patterns = self.settings.models
         return model is None or not patterns or any(matches(item, model) for item in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """``others_work``: there is an endpoint that is not failing."""
+
+    seconds: float
+    others_work: bool
 
 
 class Endpoints:
@@ -74,6 +82,13 @@ class Endpoints:
         """How often in a row."""
         endpoint.rest = rest_after(endpoint.rest, self._clock(), wish)
         return endpoint.rest.failures
+
+    def outage(self, endpoint: Endpoint) -> Outage | None:
+        """What an owner should know of one that has been failing for long."""
+        seconds = seconds_of_long(endpoint.rest, self._clock())
+        if seconds is None:
+            return None
+        return Outage(seconds, any(not item.rest.failures for item in self._all))
 
     def worked(self, endpoint: Endpoint) -> None:
         endpoint.rest = Rest()

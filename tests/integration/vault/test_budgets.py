@@ -165,6 +165,38 @@ def test_stream_that_ends_in_an_error_is_charged_for_what_it_reported(
     assert row.microusd == 700 + 30 + 5 + 2 * 10_000
 
 
+def test_searching_requests_reserve_their_searches_and_get_back_what_they_did_not_use(
+    vault: VaultProcess, upstream: FakeUpstream
+) -> None:
+    """Twenty at once: no more of them are under way than the budget could pay for."""
+
+    def play(call: Call) -> None:
+        upstream.gate.wait(20)
+        call.begin_stream()
+        call.message_start(100, server_tool_use={"web_search_requests": 5})
+        call.end_stream(output_tokens=100)
+
+    upstream.play = play
+    tool = {"type": "web_search_20260318", "name": "web_search", "max_uses": 5}
+    fees = 5 * 10_000
+    vault.budget(4 * fees, unit=BudgetUnit.MICROUSD)
+    vault.start()
+    door = vault.new_door()
+
+    with ThreadPoolExecutor(20) as threads:
+        asked = [threads.submit(door.ask, {**PROMPT, "tools": [tool]}) for _ in range(20)]
+        wait_until(lambda: sum(a.done() for a in asked) == 18, within=20, what="18 refusals")
+        upstream.gate.set()
+        statuses = sorted(a.result().status for a in asked)
+
+    assert statuses == [200] * 2 + [402] * 18
+    rows = vault.wait_for_settlement(2)
+    assert {row.microusd for row in rows} == {100 + 500 + fees}
+    with vault.database() as conn:
+        spent = usage.spent(conn, BudgetScope.INSTALL, "", rows[0].day)
+    assert (spent.microusd, spent.reserved_microusd) == (2 * (600 + fees), 0)
+
+
 def test_answer_without_usage_is_charged_as_reserved(
     vault: VaultProcess, upstream: FakeUpstream
 ) -> None:

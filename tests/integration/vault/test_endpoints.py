@@ -293,6 +293,9 @@ def test_refusal_is_told_once_in_the_chat_and_once_to_the_owner_until_the_amount
     vault.budget(2)
     assert door.ask().status == 402
     assert told() == (2, 2, 2)
+    vault.budget(1)
+    assert door.ask().status == 402
+    assert told() == (3, 3, 3)
 
 
 def test_owner_is_warned_once_when_four_fifths_are_spent(vault: VaultProcess) -> None:

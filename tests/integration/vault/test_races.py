@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from helpers.central import make_home
@@ -17,7 +18,7 @@ from nanoclaw.secret_store.store import SecretStore
 from nanoclaw.vault.attempts import Attempt
 from nanoclaw.vault.books import Books
 from nanoclaw.vault.decide import Passage, Route
-from nanoclaw.vault.endpoints.decide import Rest
+from nanoclaw.vault.endpoints.decide import LONG_SECONDS, Rest
 from nanoclaw.vault.exchange import Exchange, Work
 from nanoclaw.vault.oauth import OAuthKeys, parse_tokens
 from nanoclaw.vault.planning import Plan
@@ -113,6 +114,34 @@ def test_tokens_stored_by_hand_during_a_renewal_are_not_overwritten(tmp_path: Pa
 
     assert getattr(found, "value", None) == "Bearer at-by-hand"
     assert parse_tokens(store.get(NAME) or "").access == "at-by-hand"
+
+
+def test_owner_is_told_once_a_day_of_an_endpoint_that_fails_for_long(tmp_path: Path) -> None:
+    config, conn = make_home(tmp_path)
+    door = Door("sess-1", "ag-1", "0a1b2c3d", "", 1, utc_now())
+    work = Work(door, Passage(Route.MESSAGES, "POST", "/v1/messages", (), 0), ())
+    rung: list[bool] = []
+
+    async def run() -> None:
+        books = Books(config.paths.central_db, lambda: rung.append(True))
+        exchange = Exchange(config, {}, books)
+        (endpoint,) = exchange._endpoints.candidates(None, None)
+        attempt = Attempt(endpoint, Plan([endpoint], SHIPPED))
+        await exchange._note(work, attempt, None, "no connection")
+        endpoint.rest = replace(endpoint.rest, since=endpoint.rest.since - LONG_SECONDS)
+        for _ in range(3):
+            await exchange._note(work, attempt, None, "no connection")
+        await exchange.close()
+        books.close()
+
+    asyncio.run(run())
+
+    (text,) = [row[0] for row in conn.execute("SELECT text FROM owner_notices")]
+    conn.close()
+    assert "default has been failing for 15 minutes" in text
+    assert "no connection" in text
+    assert "agents get no answers" in text
+    assert rung == [True]
 
 
 class SilentCall:

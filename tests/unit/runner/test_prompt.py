@@ -189,6 +189,18 @@ def test_batch_names_its_rows_and_carries_notes() -> None:
     assert prompt.words == "hello"
 
 
+def test_turn_belongs_to_a_series_only_if_nothing_but_its_task_woke_the_agent() -> None:
+    task, quiet = make_row("t-1", {"prompt": "go"}, kind="task"), make_row("m-1", trigger=False)
+
+    def series_of(*rows: InboundRow) -> str | None:
+        return build_prompt(incoming(*rows), UTC_FACTS).series
+
+    assert series_of(task, quiet) == task.series_id
+    assert series_of(task, make_row("m-2")) is None
+    assert series_of(task, replace(task, id="t-2", series_id="t-2")) is None
+    assert series_of(make_row("m-2")) is None
+
+
 def test_note_of_the_host_is_from_system() -> None:
     row = make_row(
         content={"text": "approved", "sender": "system", "senderId": "system"},

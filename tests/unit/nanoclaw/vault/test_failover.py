@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nanoclaw.config import HostConfig
 from nanoclaw.model_settings import EndpointSettings
 from nanoclaw.vault.endpoints.decide import (
+    LONG_SECONDS,
     LONGEST_REST_SECONDS,
     Failure,
     Rest,
@@ -16,7 +17,7 @@ from nanoclaw.vault.endpoints.decide import (
     order,
     rest_after,
 )
-from nanoclaw.vault.endpoints.pool import Endpoints
+from nanoclaw.vault.endpoints.pool import Endpoint, Endpoints, Outage
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,28 @@ def test_one_request_at_a_time_finds_out_whether_it_works_again() -> None:
     assert endpoints.candidates(None, None)[0].name == "b"
     endpoints.worked(first)
     assert endpoints.candidates(None, None)[0] is first
+
+
+def test_outage_is_long_after_a_quarter_of_an_hour_and_some_failures() -> None:
+    clock = [1000.0]
+    config = HostConfig(
+        Path("/nowhere"),
+        endpoints=(EndpointSettings("a", "http://a"), EndpointSettings("b", "http://b", "k")),
+    )
+    endpoints = Endpoints(config, lambda: clock[0])
+    first, second = endpoints.candidates(None, None)
+
+    def fail(at: float, endpoint: Endpoint) -> Outage | None:
+        clock[0] = at
+        endpoints.failed(endpoint)
+        return endpoints.outage(endpoint)
+
+    assert [fail(1000.0, first), fail(1000.0 + LONG_SECONDS, first)] == [None, None]
+    assert fail(2500.0, first) == Outage(1500.0, others_work=True)
+    fail(2600.0, second)
+    assert fail(3000.0, first) == Outage(2000.0, others_work=False)
+    endpoints.worked(first)
+    assert [fail(3001.0 + n, first) for n in range(4)] == [None] * 4
 
 
 def test_endpoint_is_asked_only_for_its_models() -> None:

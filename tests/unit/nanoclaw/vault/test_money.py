@@ -20,6 +20,7 @@ from nanoclaw.vault.estimate import (
 )
 from nanoclaw.vault.meter import Meter, Reading
 from nanoclaw.vault.prices import DEAREST, PRICES, Tokens, cost_of, price_of
+from nanoclaw.vault.web import MAX_USES, TOKENS_PER_USE, USES_UNSAID, WebUse
 from nanoclaw.vault.words import BudgetFacts, budget_text
 
 START = {
@@ -28,6 +29,12 @@ START = {
 }
 DELTA = {"type": "message_delta", "usage": {"output_tokens": 50}}
 STOP = {"type": "message_stop"}
+
+
+WEB_SEARCH: dict[str, object] = {
+    "type": "web_search_20260318", "name": "web_search", "max_uses": 3,
+}  # fmt: skip
+WEB_FETCH: dict[str, object] = {"type": "web_fetch_20260318", "name": "web_fetch", "max_uses": 2}
 
 
 def body(**values: object) -> bytes:
@@ -210,6 +217,88 @@ def test_whole_answer_without_a_bill_costs_exactly_what_was_reserved() -> None:
     cost = decide_cost(ESTIMATE, Outcome(End.WHOLE, 200, UNKNOWN, 1.0))
 
     assert cost == Cost(ESTIMATE.input, ESTIMATE.output, 0, 0, ESTIMATE.microusd)
+
+
+def test_searches_and_the_text_they_bring_are_reserved() -> None:
+    plain = estimate(body(messages=[], tools=[{"name": "bash", "input_schema": {}}]))
+    found = estimate(body(messages=[], tools=[WEB_SEARCH, WEB_FETCH]))
+
+    assert plain.web == WebUse()
+    assert found.web == WebUse(5, 3, 5 * TOKENS_PER_USE)
+    assert found.input >= 5 * TOKENS_PER_USE
+    searching = Tokens(input=5 * TOKENS_PER_USE, output=1000, searches=3)
+    assert found.microusd >= cost_of("claude-opus-5", searching)
+
+
+@pytest.mark.parametrize(
+    ("tool", "use"),
+    [
+        ({"type": "web_search_20250305"}, (USES_UNSAID, USES_UNSAID)),
+        ({**WEB_SEARCH, "max_uses": None}, (USES_UNSAID, USES_UNSAID)),
+        ({**WEB_SEARCH, "max_uses": 0}, (0, 0)),
+        ({**WEB_SEARCH, "max_uses": 10**30}, (MAX_USES, MAX_USES)),
+        ({"type": "web_fetch_20250910"}, (USES_UNSAID, 0)),
+        ({"name": "web_search", "input_schema": {"type": "object"}}, (0, 0)),
+    ],
+)
+def test_uses_of_the_web_are_those_of_the_request(
+    tool: dict[str, object], use: tuple[int, int]
+) -> None:
+    found = estimate(body(tools=[tool])).web
+
+    assert (found.uses, found.searches) == use
+
+
+def test_shorter_pages_reserve_less_and_talk_of_a_tool_reserves_nothing() -> None:
+    short = estimate(body(tools=[{**WEB_FETCH, "max_content_tokens": 100}]))
+    talk = estimate(body(messages=[{"role": "user", "content": [WEB_SEARCH]}]))
+
+    assert short.web == WebUse(2, 0, 200)
+    assert talk.web == WebUse()
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        b'{"type": "web_search_20260318", "max_uses": "3"}',
+        b'{"type": "web_search_20260318", "max_uses": 1e9}',
+        b'{"type": "web_search_20260318", "max_uses": true}',
+        b'{"type": "web_search_20260318", "max_uses": 1, "max_uses": 100}',
+        b'{"type": "custom", "type": "web_search_20260318"}',
+        b'{"type": "web_search_20260318", "type": "custom"}',
+    ],
+)
+def test_web_tool_that_can_be_read_in_two_ways_is_refused(tool: bytes) -> None:
+    with pytest.raises(UnreadableRequestError):
+        estimate(b'{"model": "claude-opus-5", "max_tokens": 1, "tools": [' + tool + b"]}")
+
+
+def test_request_that_was_cut_pays_for_the_searches_that_its_time_allows() -> None:
+    found = estimate(body(tools=[WEB_SEARCH, WEB_FETCH]))
+
+    def cut_after(seconds: float) -> Cost:
+        return decide_cost(found, Outcome(End.CUT, None, UNKNOWN, seconds))
+
+    assert cut_after(0.0).input_tokens == found.input - found.web.tokens
+    assert cut_after(0.0).microusd < found.microusd - found.web.fee
+    assert cut_after(0.0).microusd < cut_after(3.0).microusd < cut_after(3600.0).microusd
+    assert cut_after(3600.0) == Cost(found.input, found.output, 0, 0, found.microusd)
+
+
+def test_searches_of_a_stream_that_was_cut_are_charged() -> None:
+    def block(kind: str) -> dict[str, object]:
+        return {"type": "content_block_start", "index": 1, "content_block": {"type": kind}}
+
+    results = [block("web_search_tool_result"), block("web_fetch_tool_result"), block("text")]
+    cut, whole = Meter(stream=True), Meter(stream=True)
+    cut.feed(events(START, *results))
+    used = {"web_search_requests": 1}
+    usage = {"input_tokens": 4000, "output_tokens": 5, "server_tool_use": used}
+    total = {"type": "message_delta", "usage": usage}
+    whole.feed(events(START, *results, total))
+
+    assert cut.read(0.0, 1000).tokens == Tokens(10 + 2 * TOKENS_PER_USE, 1, searches=1)
+    assert whole.read(0.0, 1000).tokens == Tokens(4000, 5, searches=1)
 
 
 @pytest.mark.parametrize(
