@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CERTIFICATE_NAME = "host-ca.pem"
 MAX_LINE = 200
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _STEP = re.compile(r"Step (\d+)/(\d+) :")
 _LAST_LINES = 8
 _OF_ONE_GROUP = re.compile(rf".+-[0-9a-f]{{{HASH_LENGTH}}}")
@@ -156,15 +157,29 @@ class _BuildStepError(Exception):
 
 
 def _lines(answers: Iterator[Mapping[str, object]]) -> Iterator[str]:
-    """The engine's answers as plain lines. Raises _BuildStepError for a failed step."""
+    """The engine's answers as plain lines; it cuts a line wherever a program paused, and colours
+    what came from standard error. Raises _BuildStepError for a failed step."""
+    begun = ""
     for answer in answers:
         failure = answer.get("error")
         if failure:
+            yield from _whole(begun)
             raise _BuildStepError(str(failure))
-        text = answer.get("stream") or answer.get("status") or ""
-        for line in str(text).splitlines():
-            if line.strip():
-                yield line.rstrip()[:MAX_LINE]
+        status = answer.get("status")
+        if status:
+            yield from _whole(str(status))
+        *ended, begun = (begun + _COLOUR.sub("", str(answer.get("stream") or ""))).split("\n")
+        for line in ended:
+            yield from _whole(line)
+        if len(begun) > MAX_LINE:
+            yield from _whole(begun)
+            begun = ""
+    yield from _whole(begun)
+
+
+def _whole(line: str) -> Iterator[str]:
+    if line.strip():
+        yield line.rstrip()[:MAX_LINE]
 
 
 def _explained(failure: str, last: list[str], missing_base: str) -> str:

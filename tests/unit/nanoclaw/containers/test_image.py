@@ -133,6 +133,22 @@ def test_failed_step_says_what_was_going_on() -> None:
         ensure(engine)
 
 
+def test_line_that_the_engine_cut_into_pieces_is_one_line_in_the_reason() -> None:
+    engine = EngineDouble(
+        lines=(
+            {"stream": "Step 6/9 : RUN apt-get\n"},
+            {"stream": "\x1b[91mE:\x1b[0m"},
+            {"stream": "\x1b[91m \x1b[0m"},
+            {"stream": "\x1b[91mUnable to locate package nonesuch\x1b[0m"},
+            {"stream": "\x1b[91m\n\x1b[0m"},
+            {"error": "returned a non-zero code: 100"},
+        )
+    )
+
+    with pytest.raises(ContainerError, match=r"\(E: Unable to locate package nonesuch\)"):
+        ensure(engine)
+
+
 def test_missing_base_image_is_explained() -> None:
     engine = EngineDouble(
         lines=(
