@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nanoclaw.cli.agents_options import add_agent_commands
 from nanoclaw.cli.backup_options import add_commands as add_backup_commands
+from nanoclaw.cli.doctor_options import add_commands as add_doctor_commands
 from nanoclaw.cli.extras_options import add_commands as add_extras_commands
 from nanoclaw.cli.secrets_options import add_commands as add_secrets_commands
 from nanoclaw.cli.service_options import add_commands as add_service_commands
@@ -25,6 +26,8 @@ def main(words: Sequence[str]) -> int:
         return setup_main(found[1], home=found[0])
     arguments = build_parser().parse_args(words)
     given = vars(arguments)
+    if "own_settings" in given:  # works with settings that cannot be read
+        return int(given["own_settings"](arguments))
     flags = {
         setting.key: given[setting.key]
         for setting in SETTINGS
@@ -90,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     others = [*add_agent_commands(commands), *add_backup_commands(commands)]
     others += [*add_service_commands(commands, _service), extras, *extras_commands, sql]
+    others += add_doctor_commands(commands)
     for command in (*others, run, status, demo, chat, image, build, secrets, *secrets_commands):
         _add_home(command)
     return parser

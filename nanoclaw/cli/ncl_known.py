@@ -13,6 +13,7 @@ REBUILD_SECONDS = 20 * 60.0
 """An image is built meanwhile (N-27)."""
 DESTRUCTIVE: frozenset[str] = frozenset(
     {
+        "budgets-remove",
         "budgets-rm",
         "destinations-remove",
         "egress-remove",

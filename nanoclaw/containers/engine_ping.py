@@ -56,6 +56,12 @@ def find_image(address: str, label: str, *, seconds: float = PING_SECONDS) -> st
     return None
 
 
+def ask(address: str, path: str, *, seconds: float = PING_SECONDS) -> object:
+    """What the engine answers, or None when there is no such thing; raises EngineDown."""
+    answer = _get(address, path, seconds)
+    return None if answer.status == NOT_FOUND else _parsed(answer, address)
+
+
 def has_name(image: Mapping[str, object]) -> bool:
     """Whether an entry of the engine's list is an image that somebody has named."""
     tags = image.get("RepoTags")

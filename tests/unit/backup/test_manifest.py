@@ -49,3 +49,11 @@ def test_secret_lines_do_not_come_along() -> None:
     text = "TZ=UTC\nANTHROPIC_API_KEY=sk-1\nexport SLACK_bot_token = x\nDB_PASSWORD=p\nNAME=Andy\n"
 
     assert without_secrets(text) == "TZ=UTC\nNAME=Andy\n"
+
+
+def test_logins_in_addresses_and_lines_that_are_no_settings_do_not_come_along() -> None:
+    text = (
+        "# words\n\nPROXY=http://me:pw@host\nURL=https://host/a@b\nrest of a key\nA_PASSPHRASE=x\n"
+    )
+
+    assert without_secrets(text) == "# words\n\nURL=https://host/a@b\n"
