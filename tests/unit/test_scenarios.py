@@ -1,7 +1,8 @@
 """Every acceptance scenario and every known weakness has a test that shows it.
 
-Read from the source: scenario T-n of the host is a test function ``test_t<n>_...``, and
-docs/weaknesses.md names at least one existing test for each weakness of the earlier program.
+Read from the source: scenario T-n of the host is a test function ``test_t<n>_...``, one of ``ncl``
+is ``test_scenario_<n>_...``, and docs/weaknesses.md names at least one existing test for each
+weakness of the earlier program.
 """
 
 import ast
@@ -11,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = range(1, 77)
+NCL_SCENARIOS = range(1, 68)
 WEAKNESSES = range(1, 63)
 ROW = re.compile(r"^\| W-(\d+) \|(.+)\|(.+)\|$", re.MULTILINE)
 NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
@@ -27,6 +29,18 @@ def known_tests() -> dict[str, frozenset[str]]:
         }
         found[str(file.relative_to(ROOT))] = frozenset(names)
     return found
+
+
+def test_every_scenario_of_ncl_has_a_test_by_its_number() -> None:
+    numbers = {
+        int(number)
+        for names in known_tests().values()
+        for name in names
+        if (match := re.match(r"test_scenario_((?:\d+_)+)", name))
+        for number in match[1].split("_")[:-1]
+    }
+
+    assert sorted(set(NCL_SCENARIOS) - numbers) == []
 
 
 def test_every_scenario_of_the_host_has_a_test_by_its_number() -> None:

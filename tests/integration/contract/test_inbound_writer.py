@@ -211,6 +211,18 @@ def test_a_finished_row_is_neither_retried_nor_failed(inbound: Path) -> None:
     assert (row.status, row.tries) == (InboundStatus.COMPLETED, 0)
 
 
+def test_scenario_46_row_of_an_older_writer_is_not_on_wake(inbound: Path) -> None:
+    with sqlite3.connect(inbound) as conn:
+        conn.execute(
+            "INSERT INTO messages_in (id, seq, kind, timestamp, status, content)"
+            " VALUES ('old', 2, 'chat', '2026-11-21T07:00:00.000Z', 'pending', '{}')"
+        )
+        stored = conn.execute("SELECT on_wake FROM messages_in").fetchall()
+    conn.close()
+
+    assert stored == [(0,)]
+
+
 def test_the_summary_counts_what_wakes_and_names_the_next_time(inbound: Path) -> None:
     soon = NOW + timedelta(seconds=5)
     insert(

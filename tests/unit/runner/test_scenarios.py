@@ -273,21 +273,21 @@ def test_mixed_batch_passes_and_carries_its_context() -> None:
     assert chosen(*rows).ids == ("m2", "m4", "m6")
 
 
-def test_on_wake_row_is_returned_on_the_first_poll() -> None:
+def test_scenario_41_on_wake_row_comes_on_the_first_poll() -> None:
     assert chosen(candidate(2, on_wake=True), first_poll=True).ids == ("m2",)
 
 
-def test_on_wake_row_is_hidden_afterwards() -> None:
+def test_scenario_42_on_wake_row_is_hidden_afterwards() -> None:
     assert chosen(candidate(2, on_wake=True)).ids == ()
 
 
 @pytest.mark.parametrize("first_poll", [True, False])
-def test_normal_row_is_returned_always(first_poll: bool) -> None:
+def test_scenario_43_normal_row_is_returned_always(first_poll: bool) -> None:
     assert chosen(candidate(2), first_poll=first_poll).ids == ("m2",)
 
 
 @pytest.mark.parametrize(("first_poll", "ids"), [(True, ("m2", "m4")), (False, ("m4",))])
-def test_mixed_on_wake_batch_goes_both_ways(first_poll: bool, ids: tuple[str, ...]) -> None:
+def test_scenario_44_45_mixed_batch_goes_both_ways(first_poll: bool, ids: tuple[str, ...]) -> None:
     assert chosen(candidate(2, on_wake=True), candidate(4), first_poll=first_poll).ids == ids
 
 
